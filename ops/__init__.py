@@ -1,0 +1,1 @@
+"""Running it: the commands, the embedded stack, the page, dashboards, models."""

@@ -1,0 +1,1 @@
+"""Contracts: events, topics, tables, metrics and errors. Imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""The flow: one Faust worker an agent, one batch one transaction. Start at app.py; topology.py is the pipeline on one page."""

@@ -1,0 +1,1 @@
+"""What can be known of a photo without a model: its bytes, its picture."""

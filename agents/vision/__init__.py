@@ -1,0 +1,1 @@
+"""Models, one file each, and how Triton is asked."""

@@ -1,0 +1,205 @@
+"""The events, as Python sees them: one frozen dataclass a record of schemas/avro, field for field (a test holds them equal).
+
+Times are aware datetimes in UTC, kept to the millisecond; digests are raw bytes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+@dataclass(frozen=True, order=True)
+class Root:
+    """The upload event that everything about a photo stems from; ordered."""
+
+    generation: int
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoUploaded:
+    """A photo was uploaded: what upload services publish."""
+
+    event_id: str
+    photo_id: str
+    owner_id: str
+    object_uri: str
+    content_sha256: bytes
+    size_bytes: int
+    media_type: str
+    captured_at: datetime | None = None
+    uploaded_at: datetime
+    source: str
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoAdmitted:
+    """A photo that admit has taken: valid, and no repeat."""
+
+    event_id: str
+    photo_id: str
+    owner_id: str
+    object_uri: str
+    content_sha256: bytes
+    size_bytes: int
+    media_type: str
+    captured_at: datetime | None = None
+    uploaded_at: datetime
+    source: str
+    traceparent: str | None = None
+    root: Root
+    attempt: int = 0
+    fill: int = 0
+    admitted_at: datetime
+
+
+@dataclass(frozen=True)
+class Label:
+    """One thing that a model says is in the photo; score 0 to 1."""
+
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelResult:
+    """What one model saw: labels, most confident first; embedding of length 1 (L2), or empty."""
+
+    model: str
+    version: str
+    labels: Sequence[Label] = ()
+    embedding: Sequence[float] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoEnriched:
+    """What was seen in a photo; `missing` names the models that have not answered."""
+
+    event_id: str
+    photo_id: str
+    owner_id: str
+    object_uri: str
+    content_sha256: bytes
+    size_bytes: int
+    media_type: str
+    captured_at: datetime | None = None
+    uploaded_at: datetime
+    source: str
+    traceparent: str | None = None
+    root: Root
+    attempt: int = 0
+    fill: int = 0
+    admitted_at: datetime
+    enriched_at: datetime
+    width: int
+    height: int
+    models: Sequence[ModelResult]
+    missing: Sequence[str] = ()
+    worker_version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoRejected:
+    """A photo that cannot be enriched, and why; `reason` is one of schemas.errors.Reason."""
+
+    event_id: str
+    photo_id: str
+    owner_id: str
+    object_uri: str
+    content_sha256: bytes
+    size_bytes: int
+    captured_at: datetime | None = None
+    uploaded_at: datetime
+    source: str
+    traceparent: str | None = None
+    root: Root
+    attempt: int = 0
+    fill: int = 0
+    stage: str
+    reason: str
+    detail: str
+    rejected_at: datetime
+    worker_version: str
+
+
+class Stamp(StrEnum):
+    """What an outcome is to its owner's library. Rollups count `first`."""
+
+    FIRST = "first"
+    FILLED = "filled"
+    AGAIN = "again"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoGrouped:
+    """An outcome with its place in its owner's library. Exactly one of enriched and rejected is set."""
+
+    photo_id: str
+    owner_id: str
+    root: Root
+    attempt: int = 0
+    fill: int = 0
+    stamp: str
+    enriched: PhotoEnriched | None = None
+    rejected: PhotoRejected | None = None
+
+    @property
+    def outcome(self) -> PhotoEnriched | PhotoRejected:
+        """The one that is set."""
+        outcome = self.enriched or self.rejected
+        if outcome is None:
+            raise ValueError(f"photo {self.root}: neither enriched nor rejected is set")
+        return outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadLetter:
+    """Bytes from photos.events that nobody can attribute to an owner."""
+
+    root: Root
+    attempt: int = 0
+    fill: int = 0
+    reason: str
+    detail: str
+    payload: bytes
+    payload_bytes: int
+    rejected_at: datetime
+    worker_version: str
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """One bucket of a histogram: `count` observations in (1.2^(index-1), 1.2^index] milliseconds."""
+
+    index: int
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One measurement of a worker over one interval; declared in schemas/metrics.py."""
+
+    name: str
+    agent: str
+    worker: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    at: datetime
+    value: float
+    buckets: Sequence[Bucket] = ()
+
+
+Event = PhotoUploaded | PhotoAdmitted | PhotoEnriched | PhotoRejected | PhotoGrouped | DeadLetter | Metric
+
+EVENTS: tuple[type[Event], ...] = (
+    PhotoUploaded,
+    PhotoAdmitted,
+    PhotoEnriched,
+    PhotoRejected,
+    PhotoGrouped,
+    DeadLetter,
+    Metric,
+)

@@ -1,0 +1,76 @@
+"""Every setting, read once from SAFELIGHT_* and passed as values."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from schemas.topics import PARTITIONS, Topic
+
+
+class Settings(BaseSettings):
+    """Frozen. A wrong value names its variable in the error."""
+
+    model_config = SettingsConfigDict(env_prefix="SAFELIGHT_", frozen=True, extra="ignore")
+
+    brokers: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port, comma separated.")
+    namespace: str = Field(
+        "", pattern=r"^[a-z0-9]*$", description="Prefix of topics, groups and the database: staging beside production."
+    )
+    generation: int = Field(1, ge=1, description="Rises when photos.events is replaced by a new topic.")
+    partitions: int = Field(PARTITIONS, ge=1, description="Partitions of every topic that photos travel on.")
+    replication: int = Field(1, ge=1, description="Replicas of every topic; 3 in production.")
+
+    data: Path = Field(Path(".safelight"), description="Folder for local state: it can be lost, Kafka has everything.")
+    hash_key: SecretStr = Field(
+        SecretStr(""),
+        description="Key of the hashes under which ids are remembered; the same on every worker, for good.",
+    )
+    remember: timedelta = Field(
+        timedelta(days=30), description="How long admit remembers event ids (ISO 8601 or seconds)."
+    )
+
+    object_roots: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="URLs under which photos may be read, comma separated."
+    )
+    max_object_bytes: int = Field(200 << 20, ge=1, description="A larger object is rejected.")
+    triton: str = Field("127.0.0.1:8001", description="Triton's gRPC address, host:port.")
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("scene_label",), description="Models to ask, comma separated."
+    )
+
+    clickhouse_url: str = Field("http://127.0.0.1:8123", description="ClickHouse's HTTP interface.")
+    clickhouse_user: str = "default"
+    clickhouse_password: SecretStr = SecretStr("")
+    clickhouse_cluster: str = Field("", description="Name of a cluster: tables are then replicated.")
+
+    session: timedelta = Field(
+        timedelta(seconds=10), description="A worker silent for so long is given up by its group."
+    )
+    batch_records: int = Field(2000, ge=1, description="Most records of a batch, for all agents but enrich.")
+    enrich_batch_records: int = Field(64, ge=1, description="Most photos of a batch of enrich.")
+    metrics_interval: timedelta = Field(timedelta(seconds=1), description="How often a worker publishes its metrics.")
+
+    @field_validator("object_roots", "models", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    def topic(self, topic: Topic) -> str:
+        """The topic's name on the broker."""
+        return f"{self.namespace}.{topic.name}" if self.namespace else topic.name
+
+    def group(self, agent: str) -> str:
+        """The consumer group of an agent."""
+        return f"{self.namespace}.safelight-{agent}" if self.namespace else f"safelight-{agent}"
+
+    @property
+    def database(self) -> str:
+        """The ClickHouse database."""
+        return f"{self.namespace}_safelight" if self.namespace else "safelight"
+
+    def partitions_of(self, topic: Topic) -> int:
+        """How many partitions the topic has by the contract."""
+        return self.partitions if topic.partitions == PARTITIONS else topic.partitions
