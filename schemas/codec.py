@@ -3,7 +3,6 @@
 import dataclasses
 import struct
 import types
-from functools import cache
 from io import BytesIO
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -51,30 +50,32 @@ def decode(data: bytes, *kinds: type[E]) -> E:
         raise Unreadable(f"the bytes are not a {kind.__name__} of schema {number} ({type(error).__name__})") from error
     if body.tell() != len(data):
         raise Unreadable(f"{len(data) - body.tell()} bytes are left after a {kind.__name__} of schema {number}")
-    event: E = _from_avro(kind, fields)
-    return event
+    decoded: E = _from_avro(kind, fields)
+    return decoded
 
 
-@cache
-def _current(kind: type[Event]) -> tuple[int, registry.Schema]:
+def _current(kind: type) -> tuple[int, registry.Schema]:
     number = registry.current_ids()[kind.__name__]
     return number, registry.schemas_by_id()[number]
 
 
-@cache
+_NESTED: dict[type, dict[str, type]] = {}
+
+
 def _nested(kind: type) -> dict[str, type]:
-    """The fields of a dataclass that hold dataclasses, or sequences of them, and which."""
-    found = {}
-    for name, hint in get_type_hints(kind).items():
-        choices = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-        inner = [arg for choice in choices for arg in (choice, *get_args(choice)) if dataclasses.is_dataclass(arg)]
-        if inner:
-            found[name] = inner[0]
-    return found
+    """The fields of a dataclass that hold dataclasses, or sequences of them, and which; looked up once a class."""
+    if kind not in _NESTED:
+        _NESTED[kind] = {}
+        for name, hint in get_type_hints(kind).items():
+            choices = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+            for candidate in (arg for choice in choices for arg in (choice, *get_args(choice))):
+                if isinstance(candidate, type) and dataclasses.is_dataclass(candidate):
+                    _NESTED[kind][name] = candidate
+    return _NESTED[kind]
 
 
 def _to_avro(event: Any) -> dict[str, Any]:
-    fields = vars(event)
+    fields: dict[str, Any] = vars(event)
     nested = _nested(type(event))
     if not nested:
         return fields
@@ -96,6 +97,6 @@ def _from_avro(kind: type, fields: dict[str, Any]) -> Any:
         elif value is not None:
             fields[name] = _from_avro(inner, value)
     # As kind(**fields), without its one object.__setattr__ a field: half of the cost of reading an event.
-    event = object.__new__(kind)
+    event: Any = object.__new__(kind)
     event.__dict__.update(fields)
     return event

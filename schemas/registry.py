@@ -22,7 +22,8 @@ Schema = dict[str, Any]
 
 def spelled_out(record: str) -> Schema:
     """The record's schema from its file, complete in itself: what it refers to in other files stands in it, once."""
-    return _spell_out(_load(record), set())
+    schema: Schema = _spell_out(_load(record), set())
+    return schema
 
 
 def _load(record: str) -> Schema:
@@ -53,7 +54,8 @@ def _spell_out(node: Any, defined: set[str]) -> Any:
 @cache
 def schemas_by_id() -> dict[int, Schema]:
     """Every schema that was ever given an id, parsed."""
-    return {entry["id"]: fastavro.parse_schema(entry["schema"]) for entry in _entries()}
+    parsed: dict[int, Any] = {entry["id"]: fastavro.parse_schema(entry["schema"]) for entry in _entries()}
+    return parsed
 
 
 @cache

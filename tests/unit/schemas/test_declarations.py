@@ -1,0 +1,44 @@
+"""Topics, metrics and reasons: what is declared once must hang together."""
+
+from datetime import timedelta
+
+import pytest
+
+from schemas import events, metrics, topics
+from schemas.errors import Reason
+
+pytestmark = pytest.mark.unit
+
+
+def test_every_reason_says_what_to_do():
+    assert all(reason.advice.endswith(".") for reason in Reason)
+
+
+def test_topics_carry_only_declared_events():
+    names = {event.__name__ for event in events.EVENTS}
+    assert all(set(topic.records) <= names for topic in topics.TOPICS)
+
+
+def test_event_topics_delete_and_changelogs_compact():
+    for topic in topics.TOPICS:
+        policy = topic.config["cleanup.policy"]
+        assert policy == ("delete" if topic.records else "compact")
+        assert topic.config["message.timestamp.type"] == "LogAppendTime"
+
+
+def test_events_are_kept_for_a_week():
+    assert topics.EVENTS.retention == timedelta(days=7)
+    assert topics.EVENTS.config["retention.ms"] == "604800000"
+
+
+def test_counters_end_in_total_and_others_do_not():
+    for metric in metrics.METRICS.values():
+        assert metric.name.endswith("_total") == (metric.kind is metrics.Kind.COUNTER)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.0005, 0.001, 0.0011, 0.0012, 0.25, 1.0, 3600.0])
+def test_a_duration_lies_within_its_bucket(seconds):
+    index = metrics.bucket_of(seconds)
+    bound = metrics.GROWTH**index
+    assert seconds * 1000 <= bound * (1 + 1e-9)
+    assert index == 0 or seconds * 1000 > bound / metrics.GROWTH * (1 - 1e-9)
