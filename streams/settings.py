@@ -1,13 +1,20 @@
 """Every setting, read once from SAFELIGHT_* and passed as values."""
 
+from __future__ import annotations
+
+import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from schemas.topics import PARTITIONS, Topic
+
+
+STACK_SETTINGS = "settings.env"
+"""File in the data folder where a running stack says how to reach it."""
 
 
 class Settings(BaseSettings):
@@ -57,6 +64,15 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @classmethod
+    def read(cls, **given: Any) -> Settings:
+        """What is given, else SAFELIGHT_* variables, else what a stack running in the data folder says of itself.
+
+        So a command typed beside a running `safelight up` finds it. Raises pydantic's ValidationError, which names the variable.
+        """
+        data = Path(given.get("data") or os.environ.get("SAFELIGHT_DATA") or cls.model_fields["data"].default)
+        return cls(_env_file=data / STACK_SETTINGS, **given)
 
     def topic(self, topic: Topic) -> str:
         """The topic's name on the broker."""

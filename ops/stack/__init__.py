@@ -1,0 +1,1 @@
+"""The embedded stack: broker, inference server and analytics on one machine, no Docker."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -19,6 +20,11 @@ def cache_dir() -> Path:
     # A relative XDG path is invalid and to be ignored (XDG Base Directory Specification 0.8).
     xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "safelight"
+
+
+def locked_name(name: str, *locks: Path) -> str:
+    """The entry for what these lock files pin: another name for other contents."""
+    return f"{name}-{hashlib.sha256(b''.join(lock.read_bytes() for lock in locks)).hexdigest()[:12]}"
 
 
 def kept(name: str, fill: Callable[[Path], None]) -> Path:

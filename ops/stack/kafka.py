@@ -105,19 +105,7 @@ class Kafka:
 
     def healthy(self) -> bool:
         """Whether our broker answers a metadata request and counts itself as in service."""
-        # Metadata v4, about no topic: the body has the broker count 8 bytes in, and the cluster id behind the brokers.
-        request = struct.pack(">hhihiB", 3, 4, 1, -1, 0, 0)
-        with (
-            contextlib.suppress(OSError, struct.error),
-            socket.create_connection(("127.0.0.1", self._port), _ANSWER_SECONDS) as connection,
-            connection.makefile("rb") as answer,
-        ):
-            connection.sendall(struct.pack(">i", len(request)) + request)
-            (size,) = struct.unpack(">i", answer.read(4))
-            body = answer.read(size)
-            (brokers,) = struct.unpack_from(">i", body, 8)
-            return bool(brokers > 0 and self._cluster_id in body)
-        return False
+        return in_service(self._port, self._cluster_id)
 
     def start(self) -> None:
         """Serve; formats `data` the first time. StackError if another broker has it, or ours does not come up."""
@@ -204,10 +192,29 @@ class Kafka:
                     fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError:
                     if time.monotonic() > end:
-                        raise StackError(f"another broker uses {self._data}: stop it, or choose another folder") from None
+                        raise StackError(
+                            f"another broker uses {self._data}: stop it, or choose another folder"
+                        ) from None
                 else:
                     return
             time.sleep(0.1)
+
+
+def in_service(port: int, cluster_id: bytes) -> bool:
+    """Whether the broker on this port is of this cluster and counts itself as in service; False after 2 s of silence."""
+    # Metadata v4, about no topic: the body has the number of brokers 8 bytes in, and the cluster id behind the brokers.
+    request = struct.pack(">hhihiB", 3, 4, 1, -1, 0, 0)
+    with (
+        contextlib.suppress(OSError, struct.error),
+        socket.create_connection(("127.0.0.1", port), _ANSWER_SECONDS) as connection,
+        connection.makefile("rb") as answer,
+    ):
+        connection.sendall(struct.pack(">i", len(request)) + request)
+        (size,) = struct.unpack(">i", answer.read(4))
+        body = answer.read(size)
+        (brokers,) = struct.unpack_from(">i", body, 8)
+        return bool(brokers > 0 and cluster_id in body)
+    return False
 
 
 def make_startup_cache() -> Path:

@@ -23,6 +23,7 @@ from ops.stack.process import StackError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+CENTRAL = "https://repo.maven.apache.org/maven2"
 _TRIES = 3
 _AT_ONCE = 8
 _SILENCE_SECONDS = 60  # of the other side, before a download counts as failed
@@ -41,11 +42,22 @@ def read_lock(text: str) -> list[Artifact]:
     return [Artifact(*line.split()) for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def fetch(artifacts: Iterable[Artifact], folder: Path, *, fetched: Callable[[], None] = lambda: None) -> list[Path]:
-    """Put the artifacts into `folder` and return their paths; `fetched` is called after each. StackError names the first that fails."""
+def fetch(
+    artifacts: Iterable[Artifact],
+    folder: Path,
+    *,
+    fetched: Callable[[], None] = lambda: None,
+    repository: str = CENTRAL,
+) -> list[Path]:
+    """Put the artifacts into `folder` and return their paths; `fetched` is called after each.
+
+    StackError names the first that cannot be had, or is not what was pinned.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch, ThreadPoolExecutor(_AT_ONCE) as pool:
-        context = maven.MavenContext(repo_cache=Path(scratch), timeout=_SILENCE_SECONDS)
+        context = maven.MavenContext(
+            repo_cache=Path(scratch), remote_repos={"it": repository}, timeout=_SILENCE_SECONDS
+        )
 
         def one(artifact: Artifact) -> Path:
             path = _download(context, artifact)
@@ -72,9 +84,10 @@ def _download(context: maven.MavenContext, wanted: Artifact) -> Path:
             if found == wanted.sha256:
                 return path
             problem = f"what came has SHA-256 {found}, not {wanted.sha256}"
-        Path(artifact.cached_path).unlink(missing_ok=True)
+        if artifact.cached_path:
+            artifact.cached_path.unlink(missing_ok=True)
     raise StackError(
-        f"cannot fetch {wanted.coordinate} from Maven Central: check the connection, HTTPS_PROXY and REQUESTS_CA_BUNDLE, "
+        f"cannot fetch {wanted.coordinate} by Maven: check the connection, HTTPS_PROXY and REQUESTS_CA_BUNDLE, "
         f"then run it again ({problem[:200]})"
     )
 
@@ -84,7 +97,10 @@ def lock(coordinates: Iterable[str]) -> list[Artifact]:
     with tempfile.TemporaryDirectory() as scratch:
         context = maven.MavenContext(repo_cache=Path(scratch), timeout=_SILENCE_SECONDS)
         # raw: else the versions that one root manages override the other's
-        roots = [parse.Coordinate(*each.split(":"), scope="compile", raw=True) for each in coordinates]
+        parsed = [parse.Coordinate.parse(each) for each in coordinates]
+        roots = [
+            parse.Coordinate(each.groupId, each.artifactId, each.version, scope="compile", raw=True) for each in parsed
+        ]
         inputs, more = context.resolver.resolve([context.create_dependency(root) for root in roots])
         needed = inputs + [each for each in more if each.scope in {"compile", "runtime"}]
         return [
@@ -97,5 +113,4 @@ def lock(coordinates: Iterable[str]) -> list[Artifact]:
 
 
 if __name__ == "__main__":
-    for line in sorted(f"{each.coordinate} {each.sha256}" for each in lock(sys.argv[1:])):
-        print(line)
+    sys.stdout.writelines(sorted(f"{each.coordinate} {each.sha256}\n" for each in lock(sys.argv[1:])))

@@ -34,6 +34,7 @@ def _take(held: ExitStack, preferred: int) -> int:
         )  # connections of a server that ended are no obstacle
         try:
             listener.bind(("127.0.0.1", port))
+            listener.listen()  # until then another with SO_REUSEADDR may bind it too
         except OSError:
             listener.close()
             continue

@@ -6,7 +6,6 @@ numpy 1. It takes its prefix from the first python3 on PATH, so all packages are
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -15,18 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.stack.cache import cache_dir, kept
-from ops.stack.maven import Artifact, fetch
+from ops.stack.cache import cache_dir, kept, locked_name
+from ops.stack.maven import fetch, read_lock
 from ops.stack.process import StackError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LOCK = Path(__file__).with_name("triton.lock")
-_PYTHON = Artifact(
-    "org.bytedeco:cpython:jar:linux-x86_64:3.11.3-1.5.9",
-    "668b42f6a8b1a9789de7d3ca54a81fefb754cd8e885554b42858bbcbc0dd497c",
-)
+_WHEELS = Path(__file__).with_name("triton.lock")
+_PYTHON = Path(__file__).with_name("triton-python.lock")
 _PYTHON_ROOT = "org/bytedeco/cpython/linux-x86_64/"
 _NOT_NEEDED = (
     *("bin/", "include/", "share/", "libs/", "lib/pkgconfig/"),
@@ -79,7 +75,7 @@ def triton_runtime(*, fetched: Callable[[], None] = lambda: None) -> TritonRunti
     """The runtime, fetched if it is not there; `fetched` is called after each of its STEP_COUNT steps."""
 
     def fill(folder: Path) -> None:
-        [jar] = fetch([_PYTHON], folder)
+        [jar] = fetch(read_lock(_PYTHON.read_text()), folder)
         _unpack(jar, folder)
         jar.unlink()
         fetched()
@@ -89,8 +85,7 @@ def triton_runtime(*, fetched: Callable[[], None] = lambda: None) -> TritonRunti
         shutil.copy(stub, runtime.backends / "python")
         fetched()
 
-    pinned = hashlib.sha256(_LOCK.read_bytes() + repr(_PYTHON).encode()).hexdigest()
-    return TritonRuntime(kept(f"triton-{pinned[:12]}", fill))
+    return TritonRuntime(kept(locked_name("triton", _WHEELS, _PYTHON), fill))
 
 
 def _unpack(jar: Path, folder: Path) -> None:
@@ -112,10 +107,10 @@ def _unpack(jar: Path, folder: Path) -> None:
 
 def _install(site_packages: Path) -> None:
     """The wheels of triton.lock: for another Python than ours, so uv unpacks them without running it."""
-    command = [
+    command: list[str | Path] = [
         *(_uv(), "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"),
         *("--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_35"),
-        *("--target", site_packages, "--requirement", _LOCK),
+        *("--target", site_packages, "--requirement", _WHEELS),
     ]
     environment = {"UV_CACHE_DIR": str(cache_dir() / "uv"), **os.environ}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

@@ -1,0 +1,214 @@
+"""admit, per owner: takes each uploaded photo once, refuses what is wrong with its event, drops repeats."""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from agents.batch import Batch, Output, Record, Result, State, appended_at
+from agents.bounds import check, check_attributable, within_bounds
+from agents.measure import Measure
+from agents.remember import KeyedHash
+from schemas import codec, metrics
+from schemas.errors import Reason, Rejected, Unreadable
+from schemas.events import DeadLetter, PhotoAdmitted, PhotoRejected, PhotoUploaded, Root
+from schemas.partitioning import partition_of
+from schemas.topics import ADMITTED, DEAD_LETTER, ENRICHED
+
+_MOST_PAYLOAD_BYTES = 16 << 10
+"""Of unreadable bytes that a DeadLetter carries."""
+
+_REMEMBERED = struct.Struct(">q?16s")
+"""What is known of an event id: when the broker got it (milliseconds since 1970), whether it was refused, a digest.
+
+Of what was admitted, the digest is of the photo's content: whoever repeats it sends a repeat. Of what was refused, it is
+of the whole record: the same again is a repeat, but a corrected event is looked at.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What admit goes by.
+
+    `generation` of photos.events, `partitions` that it has by contract, how long to `remember` event ids (by the broker's
+    clock), the key of the hashes under which they are remembered, the `version` that writes.
+    """
+
+    generation: int
+    partitions: int
+    remember: timedelta
+    hash_key: bytes
+    version: str
+
+
+async def admit(
+    batch: Batch, state: State, *, rules: Rules, clock: Callable[[], datetime], measure: Measure
+) -> Result:
+    """Each record becomes a PhotoAdmitted, a PhotoRejected, or a DeadLetter if nobody can attribute it; repeats nothing.
+
+    A repeat is the same owner, event_id and content as an event that was admitted not longer than `rules.remember` ago.
+    The same event_id with other content is refused, unless the first was refused too.
+    """
+    admission = _Admission(batch.partition, rules, clock())
+    readings = [admission.read(record) for record in batch.records]
+    known = iter(state.get_many([reading.key for reading in readings if isinstance(reading, _Reading)]))
+    for reading in readings:
+        if isinstance(reading, DeadLetter):
+            admission.bury(reading)
+        else:
+            admission.judge(reading, next(known))
+    admission.count(measure)
+    return admission.result
+
+
+@dataclass(slots=True)
+class _Reading:
+    """An event that can be attributed, where it was read, and the key under which its id is remembered."""
+
+    event: PhotoUploaded
+    record: Record
+    key: bytes
+
+
+class _Admission:
+    """One batch's way through admit."""
+
+    def __init__(self, partition: int, rules: Rules, now: datetime) -> None:
+        self.result = Result()
+        self._partition = partition
+        self._rules = rules
+        self._now = now
+        self._remember_ms = rules.remember // timedelta(milliseconds=1)
+        self._key_of = KeyedHash(rules.hash_key, b"admit event")
+        self._content_of = KeyedHash(rules.hash_key, b"admit content")
+        self._record_of = KeyedHash(rules.hash_key, b"admit record")
+        self._admitted = 0
+        self._repeats = 0
+        self._rejected: dict[str, int] = {}
+
+    def read(self, record: Record) -> _Reading | DeadLetter:
+        """The record decoded, or what becomes of it if that is impossible or nobody's."""
+        try:
+            if record.value is None:
+                raise Unreadable("the record has no value")
+            event = codec.decode(record.value, PhotoUploaded)
+            check_attributable(event)
+        except Rejected as why:
+            value = record.value or b""
+            return DeadLetter(
+                root=self._root(record),
+                reason=why.reason,
+                detail=why.detail,
+                payload=value[:_MOST_PAYLOAD_BYTES],
+                payload_bytes=len(value),
+                rejected_at=self._now,
+                worker_version=self._rules.version,
+            )
+        return _Reading(event, record, self._key_of(event.owner_id.encode(), event.event_id.encode()))
+
+    def judge(self, reading: _Reading, committed: bytes | None) -> None:
+        """Admit the event, refuse it, or drop it as a repeat; what came before it in the batch counts as known."""
+        event, record = reading.event, reading.record
+        try:
+            self._check_partition(event, record)
+        except Rejected as misplaced:
+            # Its owner is remembered elsewhere: it leaves no trace here.
+            self._refuse(reading, misplaced)
+            return
+
+        content = self._content_of(event.content_sha256)
+        at, refused, digest = self._recall(self.result.changes.get(reading.key, committed), record.timestamp)
+        known = at is not None
+        if known and not refused and digest == content:
+            self._repeats += 1
+            return
+        try:
+            check(event, appended_at(record))
+        except Rejected as invalid:
+            whole = self._record_of(record.value or b"")
+            if known and refused and digest == whole:
+                self._repeats += 1
+                return
+            self._refuse(reading, invalid)
+            if not known or refused:
+                self._remember(reading, whole, refused=True)
+            return
+        if known and not refused:
+            self._refuse(
+                reading, Rejected(Reason.EVENT_ID_REUSED, "event_id was used before, for a photo with other content_sha256")
+            )
+            return
+        self._take(reading)
+        self._remember(reading, content, refused=False)
+
+    def bury(self, letter: DeadLetter) -> None:
+        """Put it where bytes go that belong to nobody."""
+        self.result.outputs.append(Output(DEAD_LETTER, str(self._partition).encode(), letter))
+        self._count_rejected(letter.reason)
+
+    def count(self, measure: Measure) -> None:
+        """Say how the batch went."""
+        if self._admitted:
+            measure.count(metrics.ADMITTED, self._admitted)
+        if self._repeats:
+            measure.count(metrics.REPEATS, self._repeats)
+        for reason, amount in self._rejected.items():
+            measure.count(metrics.REJECTED, amount, reason=reason)
+
+    def _root(self, record: Record) -> Root:
+        return Root(self._rules.generation, self._partition, record.offset)
+
+    def _check_partition(self, event: PhotoUploaded, record: Record) -> None:
+        owner = event.owner_id.encode()
+        if record.key != owner:
+            raise Rejected(Reason.WRONG_PARTITION, "the record's key is not owner_id in UTF-8")
+        right = partition_of(owner, self._rules.partitions)
+        if right != self._partition:
+            raise Rejected(
+                Reason.WRONG_PARTITION,
+                f"the record is in partition {self._partition}; murmur2 of owner_id over {self._rules.partitions} "
+                f"partitions gives {right}",
+            )
+
+    def _recall(self, value: bytes | None, now_ms: int) -> tuple[int | None, bool, bytes]:
+        """When the id was seen first, whether it was refused then, the digest; None when that is forgotten."""
+        if value is None:
+            return None, False, b""
+        at, refused, digest = _REMEMBERED.unpack(value)
+        if now_ms - at > self._remember_ms:
+            return None, False, b""
+        return at, refused, digest
+
+    def _remember(self, reading: _Reading, digest: bytes, *, refused: bool) -> None:
+        self.result.changes[reading.key] = _REMEMBERED.pack(reading.record.timestamp, refused, digest)
+
+    def _take(self, reading: _Reading) -> None:
+        photo = PhotoAdmitted(**vars(reading.event), root=self._root(reading.record), admitted_at=self._now)
+        self.result.outputs.append(Output(ADMITTED, photo.content_sha256, photo))
+        self._admitted += 1
+
+    def _refuse(self, reading: _Reading, why: Rejected) -> None:
+        event = within_bounds(reading.event, appended_at(reading.record))
+        refusal = PhotoRejected(
+            event_id=event.event_id,
+            photo_id=event.photo_id,
+            owner_id=event.owner_id,
+            object_uri=event.object_uri,
+            content_sha256=event.content_sha256,
+            size_bytes=event.size_bytes,
+            captured_at=event.captured_at,
+            uploaded_at=event.uploaded_at,
+            source=event.source,
+            traceparent=event.traceparent,
+            root=self._root(reading.record),
+            stage="admit",
+            reason=why.reason,
+            detail=why.detail,
+            rejected_at=self._now,
+            worker_version=self._rules.version,
+        )
+        self.result.outputs.append(Output(ENRICHED, event.owner_id.encode(), refusal))
+        self._count_rejected(why.reason)
+
+    def _count_rejected(self, reason: str) -> None:
+        self._rejected[reason] = self._rejected.get(reason, 0) + 1

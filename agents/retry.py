@@ -1,0 +1,118 @@
+"""Waiting out a dependency that is down: where it is called, for as long as it takes."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from schemas.errors import Rejected, Unavailable
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
+
+_OPENS_AFTER = 5
+"""Failures in a row, of whatever calls, that open the breaker: one object that its server chokes on does not stop the rest."""
+
+_LONGEST_PATIENCE = timedelta(minutes=1)
+"""Of what a server may ask for with Retry-After: a wrong header must not stop a partition for hours."""
+
+
+def _nothing(_seconds: float) -> None:
+    """What `on_wait` does by default."""
+
+
+class Retry:
+    """Repeats calls to one dependency until it answers: capped exponential backoff with full jitter, and a breaker.
+
+    The breaker is shared by all calls. It opens when the dependency failed several times in a row; then one call at a
+    time goes through, each as a probe, in the order in which they came, and the first answer closes it. A log line says
+    when it opens and when it closes.
+
+    (Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.)
+    """
+
+    def __init__(
+        self,
+        dependency: str,
+        *,
+        on_wait: Callable[[float], None] = _nothing,
+        first: timedelta = timedelta(seconds=0.1),
+        cap: timedelta = timedelta(seconds=10),
+        rng: Callable[[], float] = random.random,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`on_wait` is told the seconds of every wait, when it is over; `rng` gives numbers from 0 to 1."""
+        self._dependency = dependency
+        self._on_wait = on_wait
+        self._first = first.total_seconds()
+        self._cap = cap.total_seconds()
+        self._rng = rng
+        self._sleep = sleep
+        self._clock = clock
+        self._failures = 0  # in a row
+        self._down_since: float | None = None  # None while the breaker is closed
+        self._next_probe = 0.0
+        self._probe = asyncio.Lock()  # first come, first served
+
+    @property
+    def open(self) -> bool:
+        """Whether the breaker is open: the dependency counts as down."""
+        return self._down_since is not None
+
+    async def __call__(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The call's result, once there is one. Whatever it raises other than Unavailable passes through."""
+        tries = 0
+        while True:
+            try:
+                if not self.open:
+                    return await self._answer(call)
+                async with self._probe:
+                    if self.open:
+                        await self._wait(self._next_probe - self._clock())
+                    return await self._answer(call)
+            except Unavailable as why:
+                delay = self._delay(tries, why)
+                self._failed(delay, why)
+                tries += 1
+            if not self.open:
+                await self._wait(delay)
+
+    async def _answer(self, call: Callable[[], Awaitable[T]]) -> T:
+        try:
+            result = await call()
+        except Rejected:
+            self._answered()
+            raise
+        self._answered()
+        return result
+
+    def _delay(self, tries: int, why: Unavailable) -> float:
+        # 2 ** 30 times the first delay is beyond any cap; more would overflow one day.
+        delay = self._rng() * min(self._cap, self._first * 2 ** min(max(tries, self._failures - _OPENS_AFTER), 30))
+        patience = min(why.retry_after, _LONGEST_PATIENCE).total_seconds() if why.retry_after else 0.0
+        return max(delay, patience)
+
+    async def _wait(self, seconds: float) -> None:
+        if seconds <= 0:
+            return
+        began = self._clock()
+        await self._sleep(seconds)
+        self._on_wait(self._clock() - began)
+
+    def _failed(self, delay: float, why: Unavailable) -> None:
+        self._failures += 1
+        self._next_probe = self._clock() + delay
+        if self._failures >= _OPENS_AFTER and not self.open:
+            self._down_since = self._clock()
+            _LOG.warning("%s is unavailable (%s): waiting, and trying again", self._dependency, why.detail)
+
+    def _answered(self) -> None:
+        self._failures = 0
+        if self._down_since is not None:
+            _LOG.info("%s answers again after %.1f s", self._dependency, self._clock() - self._down_since)
+            self._down_since = None

@@ -1,0 +1,64 @@
+"""`safelight topics` and `safelight migrate`: the contract, brought to a broker and to a database."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ops.prepare import prepare_database
+from schemas.topics import TOPICS
+from streams import provision
+from streams.settings import Settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(topics)
+    app.command()(migrate)
+
+
+def topics(
+    create: Annotated[bool, typer.Option("--create", help="Create what is missing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the topics of the contract; with --create, make those that the broker lacks.
+
+    Topics that exist are checked: another number of partitions than the contract's is an error, since it moves keys.
+
+    Example: `safelight topics --create`
+    """
+    settings = Settings.read()
+    created = provision.ensure(settings) if create else []
+    console = Console()
+    if as_json:
+        rows = [
+            {"topic": settings.topic(t), "partitions": settings.partitions_of(t), "key": t.key, "config": t.config}
+            for t in TOPICS
+        ]
+        console.print_json(json.dumps({"created": created, "topics": rows}))
+        return
+    table = Table("topic", "partitions", "key", "carries", "kept", box=None, pad_edge=False)
+    for topic in TOPICS:
+        kept = f"{topic.retention.days} days" if topic.retention else "by key"
+        carries = ", ".join(topic.records) or "state"
+        table.add_row(settings.topic(topic), str(settings.partitions_of(topic)), topic.key, carries, kept)
+    console.print(table)
+    for name in created:
+        console.print(f"created {name}", highlight=False)
+
+
+def migrate(as_json: AsJson = False) -> None:
+    """Bring the database to this version's tables. Safe to repeat, and safe while workers run.
+
+    Example: `safelight migrate`
+    """
+    applied = prepare_database(Settings.read())
+    console = Console()
+    if as_json:
+        console.print_json(json.dumps({"applied": applied}))
+    else:
+        console.print("\n".join(f"applied {name}" for name in applied) or "nothing to do", highlight=False)

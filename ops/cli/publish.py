@@ -1,0 +1,75 @@
+"""`safelight publish`: folders of photos into the stack."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ops.publish import Found, PublishError, Uploader, find_photos
+from schemas.topics import EVENTS
+from streams.producer import PhotoProducer
+from streams.settings import Settings
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(publish)
+
+
+def publish(
+    paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos (searched recursively).")],
+    owner: Annotated[str, typer.Option(help="Whose library the photos go to.")] = "me",
+    source: Annotated[str, typer.Option(help="What dashboards call the uploader.")] = "publish",
+    rate: Annotated[float, typer.Option(min=0, help="Most photos a second; 0: as fast as possible.")] = 0,
+    to: Annotated[str, typer.Option(help="Object root to upload to; default: the first of SAFELIGHT_OBJECT_ROOTS.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Upload photos to the object store and publish an event for each.
+
+    Files that are no photos are passed over and counted. Publishing a folder twice adds nothing.
+
+    Example: `safelight publish ~/Pictures --owner ada --rate 20`
+    """
+    settings = Settings.read()
+    root = to or next(iter(settings.object_roots), "")
+    if not root:
+        raise PublishError("no object root to upload to: start a stack (`safelight up`), or set SAFELIGHT_OBJECT_ROOTS")
+    found = find_photos(paths)
+    began = time.monotonic()
+    with PhotoProducer(settings.brokers, topic=settings.topic(EVENTS)) as producer:
+        uploader = Uploader(root=root, owner_id=owner, source=source, producer=producer)
+        failed = _upload(found, uploader, rate)
+    seconds = time.monotonic() - began
+    published = len(found.photos) - len(failed)
+    console = Console()
+    if as_json:
+        summary = {"published": published, "failed": failed, "skipped": found.skipped, "seconds": round(seconds, 3)}
+        console.print_json(json.dumps(summary))
+    else:
+        console.print(f"{published} photos published in {seconds:.1f} s ({published / seconds:.1f} photos/s)", highlight=False)
+        if found.skipped:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in found.skipped.most_common())
+            console.print(f"{found.skipped.total()} files passed over, no photos: {kinds}", highlight=False)
+    if failed:
+        raise PublishError(f"{len(failed)} photos were not published, the first: {failed[0]}")
+
+
+def _upload(found: Found, uploader: Uploader, rate: float) -> list[str]:
+    """Upload all, go on past a file that cannot be read; what failed, a line each."""
+    failed = []
+    columns = (TextColumn("publishing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        began = time.monotonic()
+        for count, file in enumerate(progress.track(found.photos)):
+            if rate:
+                time.sleep(max(0.0, began + count / rate - time.monotonic()))
+            try:
+                uploader.upload(file)
+            except PublishError as error:
+                failed.append(str(error))
+    return failed

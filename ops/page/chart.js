@@ -1,0 +1,120 @@
+// One small chart over time, drawn by uPlot; all charts share their cursor.
+
+import { moment, plain, text } from "./words.js";
+
+const { uPlot } = window;
+const HEIGHT = 136;
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const series = (index) => `--series-${(index % 5) + 1}`;
+
+/** Columns of the rows, one a line: [t, a, b, …], or [t, label, value] with one line a label. Times in seconds. */
+export function lines({ columns, rows }) {
+  const time = (row) => (typeof row[0] === "number" ? row[0] : moment(row[0]) / 1000);
+  if (columns.length !== 3 || !rows.some((row) => typeof row[1] === "string")) {
+    return { names: columns.slice(1), data: [rows.map(time), ...columns.slice(1).map((_, i) => rows.map((row) => row[i + 1]))] };
+  }
+  const names = [...new Set(rows.map((row) => row[1]))].sort();
+  const times = [...new Set(rows.map(time))].sort((a, b) => a - b);
+  const at = new Map(times.map((t, i) => [t, i]));
+  const values = names.map(() => new Array(times.length).fill(null));
+  for (const row of rows) values[names.indexOf(row[1])][at.get(time(row))] = row[2];
+  return { names, data: [times, ...values] };
+}
+
+export class Chart {
+  #plot = null;
+  #keys = document.createElement("dl");
+  #place = document.createElement("div");
+  #names = [];
+  #data = [[]];
+  #range = [0, 1];
+
+  constructor(panel, unit) {
+    this.unit = unit;
+    this.#keys.className = "keys";
+    this.#place.className = "plot";
+    this.#place.setAttribute("role", "img");
+    panel.append(this.#keys, this.#place);
+    new ResizeObserver(() => this.#plot?.setSize({ width: this.#place.clientWidth, height: HEIGHT })).observe(this.#place);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#plot?.redraw(false));
+  }
+
+  /** `range`: from and to, in seconds since 1970. */
+  draw(answer, range) {
+    const { names, data } = lines(answer);
+    const anew = names.join("\n") !== this.#names.join("\n");
+    [this.#names, this.#data, this.#range] = [names, data, range];
+    if (anew || !this.#plot) this.#build();
+    else this.#plot.setData(data);
+    this.#tell(null);
+    this.#place.setAttribute("aria-label", this.#summary());
+  }
+
+  /** The newest value of each line, by its name. */
+  newest() {
+    const last = (values) => values.findLast((value) => value !== null) ?? null;
+    return Object.fromEntries(this.#names.map((name, i) => [name, last(this.#data[i + 1])]));
+  }
+
+  #build() {
+    this.#plot?.destroy();
+    this.#keys.replaceChildren(...this.#names.map((name, i) => key(plain(name), series(i))));
+    const font = `11px ${getComputedStyle(document.body).fontFamily}`;
+    const axis = { stroke: () => colour("--quiet"), font, ticks: { show: false } };
+    const grid = { stroke: () => colour("--line"), width: 1 };
+    this.#plot = new uPlot(
+      {
+        width: this.#place.clientWidth,
+        height: HEIGHT,
+        padding: [8, 4, 0, 0],
+        legend: { show: false },
+        cursor: { y: false, drag: { setScale: false }, points: { size: 6 }, sync: { key: "time" } },
+        scales: { x: { range: () => this.#range }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.15 : 1] } },
+        axes: [
+          { ...axis, size: 24, space: 70, grid: { show: false }, values: clock },
+          { ...axis, size: 52, space: 34, gap: 6, grid, values: (_, splits) => splits.map((value) => text(value, this.unit === "seconds" ? "seconds" : this.unit === "bytes" ? "bytes" : "")) },
+        ],
+        series: [
+          {},
+          ...this.#names.map((name, i) => ({
+            label: name,
+            width: 1.75,
+            stroke: () => colour(series(i)),
+            fill: this.#names.length === 1 ? () => `color-mix(in srgb, ${colour(series(i))} 14%, transparent)` : undefined,
+            points: { show: this.#data[0].length < 2 },
+          })),
+        ],
+        hooks: { setCursor: [(plot) => this.#tell(plot.cursor.idx ?? null)] },
+      },
+      this.#data,
+      this.#place,
+    );
+  }
+
+  #tell(index) {
+    const newest = this.newest();
+    this.#names.forEach((name, i) => {
+      const value = index === null ? newest[name] : this.#data[i + 1][index];
+      this.#keys.children[i].lastChild.textContent = text(value, this.unit);
+    });
+  }
+
+  #summary() {
+    const most = (values) => values.reduce((a, b) => (b !== null && b > a ? b : a), 0);
+    const newest = this.newest();
+    return this.#names
+      .map((name, i) => `${plain(name)}: now ${text(newest[name], this.unit)}, highest ${text(most(this.#data[i + 1]), this.unit)}`)
+      .join("; ");
+  }
+}
+
+function key(name, colourName) {
+  const [group, term, value] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
+  term.textContent = name;
+  group.style.setProperty("--key", `var(${colourName})`);
+  group.append(term, value);
+  return group;
+}
+
+const hours = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const clock = (_, splits) => splits.map((seconds) => hours.format(seconds * 1000));

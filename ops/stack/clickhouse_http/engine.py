@@ -1,0 +1,177 @@
+"""The embedded engine: one a process and folder, with a session of its own for every request."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import chdb
+
+from ops.stack.clickhouse_http import statement
+from ops.stack.clickhouse_http.errors import ClickHouseError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+    from pathlib import Path
+
+    from ops.stack.clickhouse_http.request import Request
+
+# Results in these formats may be cut anywhere between rows; others have a head or a foot.
+_CONCATENABLE = frozenset(
+    {
+        "Native",
+        "TabSeparated",
+        "TSV",
+        "TabSeparatedRaw",
+        "TSVRaw",
+        "CSV",
+        "RowBinary",
+        "JSONEachRow",
+        "JSONLines",
+        "NDJSON",
+    }
+)
+_PIECE_BYTES = 1 << 20
+_NAME = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
+
+
+class Engine:
+    """ClickHouse's engine on one folder. Opening a second one in a process, or on a folder in use, is an error."""
+
+    def __init__(self, data: Path) -> None:
+        self._path = str(data)
+        with resources.as_file(resources.files(__package__) / "engine.xml") as config:
+            self._keeper = chdb.connect(f"{self._path}?config-file={config}&users_config={config}")
+        self._own_default_database(data)
+        self.version = self._ask("SELECT version()")
+        self.timezone = self._ask("SELECT timezone()")
+        self.name = self._ask("SELECT displayName()")
+
+    def close(self) -> None:
+        """Write what is under way and end the engine. Stopping twice is harmless."""
+        self._keeper.close()
+
+    def run(self, request: Request) -> Answer:
+        """Not begun yet: it runs as it is iterated, in one thread."""
+        return Answer(self._path, request)
+
+    def _own_default_database(self, data: Path) -> None:
+        """Make `default` an ordinary database.
+
+        The engine's own looks up unknown tables as files of the working folder, which the grants do not allow: every
+        statement on `default` would fail.
+        """
+        if (data / "metadata" / "default.sql").exists():
+            self._ask("DETACH DATABASE default")
+            self._ask("ATTACH DATABASE default")
+        elif any((data / "metadata" / "default").glob("*.sql")):
+            raise ValueError(f"{data} was written by another program: name an empty folder")
+        else:
+            self._ask("DROP DATABASE default")
+            self._ask("CREATE DATABASE default ENGINE = Atomic")
+
+    def _ask(self, sql: str) -> str:
+        return str(self._keeper.query(sql, "TabSeparated").bytes().decode()).strip()
+
+
+class Answer:
+    """The answer to one request: iterate it for the bytes of the result, then read `summary`.
+
+    Everything runs in the thread that iterates. Leaving it early (`close`) cancels the query; of an INSERT whose data
+    did not all arrive nothing is written.
+    """
+
+    def __init__(self, path: str, request: Request) -> None:
+        self._path = path
+        self._request = request
+        self.whole = request.whole
+        """Whether nothing may be sent before its end."""
+        self._bytes = self._run()
+        self.format: str | None = None
+        """Of the result, once the first bytes are there; None for a statement without one."""
+        self.summary: dict[str, str] = {}
+        """For X-ClickHouse-Summary."""
+
+    def __iter__(self) -> Answer:
+        return self
+
+    def __next__(self) -> bytes:
+        """ClickHouseError from the engine."""
+        try:
+            return next(self._bytes)
+        except (chdb.ChdbError, RuntimeError) as error:
+            raise ClickHouseError.from_engine(error) from error
+
+    def close(self) -> None:
+        """End the query if it still runs."""
+        self._bytes.close()
+
+    def _run(self) -> Generator[bytes]:
+        parsed = statement.parse(self._request.query, self._request.body)
+        with contextlib.closing(chdb.connect(self._path)) as session:
+            _prepare(session, self._request)
+            if parsed.data is not None:
+                self._insert(session, parsed.sql.decode(), parsed.format or "Values", parsed.data)
+                return
+            if parsed.answers:
+                self.format = parsed.format or self._request.format
+            if parsed.streams and self.format in _CONCATENABLE and not self._request.whole:
+                yield from self._stream(session, parsed.sql)
+            else:
+                yield from self._whole(session, parsed.sql)
+
+    def _stream(self, session: Any, sql: bytes) -> Generator[bytes]:
+        rows = size = 0
+        with session.send_query(sql, self._request.format, params=dict(self._request.parameters)) as result:
+            while (block := result.fetch()) is not None:
+                data = block.bytes()
+                rows += block.rows_read()
+                size += len(data)
+                yield data
+        self.summary = {"result_rows": str(rows), "result_bytes": str(size)}
+
+    def _whole(self, session: Any, sql: bytes) -> Generator[bytes]:
+        result = session.query(sql, self._request.format, params=dict(self._request.parameters))
+        data = result.bytes()
+        self.summary = {
+            "read_rows": str(result.storage_rows_read()),
+            "read_bytes": str(result.storage_bytes_read()),
+            "result_rows": str(result.rows_read()),
+            "result_bytes": str(len(data)),
+            "elapsed_ns": str(int(result.elapsed() * 1e9)),
+        }
+        for at in range(0, len(data), _PIECE_BYTES):
+            yield data[at : at + _PIECE_BYTES]
+
+    def _insert(self, session: Any, sql: str, format_: str, data: memoryview) -> None:
+        # Nothing is written before `finish` but what fills a block (max_insert_block_size rows).
+        with session.send_insert(sql, format_) as insert:
+            for at in range(0, len(data), _PIECE_BYTES):
+                insert.append(data[at : at + _PIECE_BYTES])
+            result = insert.finish()
+        self.summary = {
+            "written_rows": str(result.rows_written),
+            "written_bytes": str(result.bytes_written),
+            "elapsed_ns": str(int(result.elapsed * 1e9)),
+        }
+
+
+def _prepare(session: Any, request: Request) -> None:
+    """Give the session its database, its settings and, for an INSERT, which has no other way, its parameters."""
+    if request.database:
+        session.query(f"USE {_quoted(request.database, '`')}")
+    given: Mapping[str, str] = {
+        **request.settings,
+        **{f"param_{name}": value for name, value in request.parameters.items()},
+    }
+    if wrong := [name for name in given if not _NAME.fullmatch(name)]:
+        raise ClickHouseError.named("UNKNOWN_SETTING", f"Unknown setting {wrong[0]!r}")
+    if given:
+        # In one statement, since nothing could be set after readonly.
+        session.query("SET " + ", ".join(f"{name} = {_quoted(value, chr(39))}" for name, value in given.items()))
+
+
+def _quoted(text: str, quote: str) -> str:
+    return quote + text.replace("\\", "\\\\").replace(quote, "\\" + quote) + quote

@@ -1,0 +1,96 @@
+"""Rows to one block of ClickHouse's Native format: columns, each with its name, its type and its values.
+
+The types serialise themselves (clickhouse-connect's); writing the block here instead of inside the driver's INSERT is what
+lets rows be validated before anything is promised about them.
+"""
+
+import struct
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+from clickhouse_connect.datatypes.base import ClickHouseType
+from clickhouse_connect.driver.common import write_leb128
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.insert import InsertContext
+
+from schemas.errors import Refused
+
+Columns = Sequence[tuple[str, ClickHouseType]]
+
+# What clickhouse-connect's types raise on a value that does not fit.
+_UNFIT = (ClickHouseError, TypeError, ValueError, AttributeError, OverflowError, struct.error)
+
+_VECTORS = "Array(BFloat16)"
+
+
+def block(table: str, columns: Columns, rows: Sequence[tuple[object, ...]]) -> bytes:
+    """The rows, in the order of the columns. Raises Refused, naming the column and the first row that does not fit."""
+    context = InsertContext(table, [name for name, _ in columns], [kind for _, kind in columns])
+    by_column = list(zip(*rows, strict=True))
+    out = bytearray()
+    write_leb128(len(columns), out)
+    write_leb128(len(rows), out)
+    for (name, kind), values in zip(columns, by_column, strict=True):
+        _write_text(name, out)
+        _write_text(kind.insert_name, out)
+        context.start_column(name)
+        try:
+            _write_column(kind, values, out, context)
+        except _UNFIT as error:
+            row = _first_unfit(kind, values, context)
+            raise Refused(table, f"column {name}, row {row}: does not fit {kind.name}") from error
+    _check_nested(table, columns, by_column)
+    return bytes(out)
+
+
+def _write_column(kind: ClickHouseType, values: Sequence[object], out: bytearray, context: InsertContext) -> None:
+    if not kind.nullable and None in values:
+        raise TypeError("None in a column that is not Nullable")
+    if kind.name == _VECTORS:
+        _write_vectors(values, out)
+    else:
+        kind.write_column(values, out, context)
+
+
+def _write_vectors(values: Sequence[object], out: bytearray) -> None:
+    """Arrays of floats as BFloat16, rounded to the nearest.
+
+    By numpy, and not by the driver's type, which cuts instead of rounding (cosines come out up to 0.8 % too small) and
+    takes 60 times as long.
+    """
+    lengths = [len(vector) for vector in values]  # type: ignore[arg-type]
+    flat = np.fromiter(chain.from_iterable(values), np.float32, sum(lengths))  # type: ignore[arg-type]
+    bits = flat.view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+    out += np.cumsum(lengths, dtype="<u8").tobytes()
+    out += rounded.astype("<u2").tobytes()
+
+
+def _check_nested(table: str, columns: Columns, by_column: Sequence[Sequence[object]]) -> None:
+    """The parts of a Nested column must be equally long in each row: ClickHouse would say so only after the rows are pending."""
+    parts = defaultdict(list)
+    for (name, _), values in zip(columns, by_column, strict=True):
+        nested, dot, _ = name.partition(".")
+        if dot:
+            parts[nested].append(values)
+    for nested, groups in parts.items():
+        for row, arrays in enumerate(zip(*groups, strict=True)):
+            if len({len(array) for array in arrays}) > 1:
+                raise Refused(table, f"column {nested}, row {row}: its parts differ in length")
+
+
+def _first_unfit(kind: ClickHouseType, values: Sequence[object], context: InsertContext) -> int:
+    for row, value in enumerate(values):
+        try:
+            _write_column(kind, [value], bytearray(), context)
+        except _UNFIT:
+            return row
+    return 0
+
+
+def _write_text(text: str, out: bytearray) -> None:
+    encoded = text.encode()
+    write_leb128(len(encoded), out)
+    out += encoded

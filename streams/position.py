@@ -1,0 +1,49 @@
+"""What a group has committed of a partition: an offset, and a note that travels in the offset's metadata.
+
+The note says of which topic the offset is (a topic made anew under the same name reuses offsets) and what is pending there
+(streams/pending.py). An offset without our note was set by something else.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Rows of the records up to and with `last` are on their way to ClickHouse, `since` this commit."""
+
+    last: int
+    since: datetime
+
+    @property
+    def age(self) -> timedelta:
+        """How long ago it was committed."""
+        return datetime.now(UTC) - self.since
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The next record to work on; `topic_id` is the broker's id of the topic."""
+
+    offset: int
+    topic_id: str
+    pending: Pending | None = None
+
+    @property
+    def note(self) -> str:
+        """The metadata to commit with the offset."""
+        note: dict[str, object] = {"topic": self.topic_id}
+        if self.pending:
+            note["pending"] = self.pending.last
+            note["since"] = self.pending.since.timestamp()
+        return json.dumps(note, separators=(",", ":"))
+
+    @classmethod
+    def of(cls, offset: int, note: str) -> "Position":
+        """What was committed. Raises ValueError when the note is not ours."""
+        read = json.loads(note)
+        if not isinstance(read, dict) or not isinstance(read.get("topic"), str):
+            raise ValueError("not a note of safelight")
+        pending = Pending(read["pending"], datetime.fromtimestamp(read["since"], UTC)) if "pending" in read else None
+        return cls(offset, read["topic"], pending)

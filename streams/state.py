@@ -1,0 +1,183 @@
+"""A partition's state: a local RocksDB, made durable by a compacted changelog that only the partition's owner writes.
+
+A store may lag behind its changelog, never run ahead of it: changes are applied after their commit, in one write with a mark
+that says how far the store has come. So opening it again reads only what it missed. A store that cannot be sure of itself is
+thrown away: Kafka has everything.
+"""
+
+import fcntl
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from rocksdict import BlockBasedOptions, Options, Rdict, WriteBatch
+
+_MARK = b"\0mark"  # no key of an agent: those are hashes
+
+# Half of the broker's delete.retention.ms (a day): a store away for longer could miss deletions that compaction forgot.
+_LONGEST_AWAY_SECONDS = 12 * 3600
+_AT_ONCE = 20_000  # records of a changelog taken together
+_TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Changelog:
+    """One partition of a changelog topic; `topic_id` is the broker's id of the topic."""
+
+    topic: str
+    topic_id: str
+    partition: int
+
+
+class Stateless:
+    """The state of an agent that remembers nothing."""
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Nothing."""
+        return [None] * len(keys)
+
+    def apply(self, changes: Mapping[bytes, bytes | None], offset: int | None) -> None:  # noqa: ARG002 (as Store)
+        """Raises ValueError: there is nowhere to keep changes."""
+        if changes:
+            raise ValueError("an agent without a changelog has changed its state")
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Store:
+    """The local copy of one changelog partition, in a folder of its own.
+
+    `offset` is the last record of the changelog that it includes, -1 when it is empty.
+    """
+
+    def __init__(self, folder: Path, changelog: Changelog, *, clock: Callable[[], float] = time.time) -> None:
+        self.changelog = changelog
+        self._clock = clock
+        self._db = _open(folder)
+        mark = self._mark()
+        if mark and not self._trusts(mark):
+            self._db.close()
+            shutil.rmtree(folder)
+            self._db = _open(folder)
+            mark = {}
+        self.offset: int = mark.get("offset", -1)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The value of each key, None where there is none, in the order of the keys."""
+        return list(self._db.get(list(keys))) if keys else []
+
+    def apply(self, changes: Mapping[bytes, bytes | None], offset: int | None) -> None:
+        """Write changes (None deletes) that are committed to the changelog up to `offset`, all or none."""
+        if offset is None:
+            return
+        batch = WriteBatch(raw_mode=True)
+        for key, value in changes.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        mark = {"topic": self.changelog.topic_id, "offset": offset, "at": self._clock()}
+        batch.put(_MARK, json.dumps(mark).encode())
+        self._db.write(batch)
+        self.offset = offset
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Everything that it holds, by key."""
+        return ((key, value) for key, value in self._db.items() if key != _MARK)
+
+    def close(self) -> None:
+        """Close it, as of now up to date."""
+        if self.offset >= 0:
+            self.apply({}, self.offset)
+        self._db.close()
+
+    def _mark(self) -> dict[str, int]:
+        return dict(json.loads(self._db.get(_MARK) or b"{}"))
+
+    def _trusts(self, mark: Mapping[str, object]) -> bool:
+        away = self._clock() - float(str(mark["at"]))
+        return mark["topic"] == self.changelog.topic_id and away < _LONGEST_AWAY_SECONDS
+
+
+def restore(store: Store, brokers: str) -> int:
+    """Bring a store up to the end of its changelog and return how many records that took. Blocking.
+
+    Only for the partition's owner: nobody else writes the changelog then.
+    """
+    read = 0
+    config = {
+        "bootstrap.servers": brokers,
+        "group.id": "-",  # required, and never used: nothing is committed
+        "enable.auto.commit": False,
+        "isolation.level": "read_committed",
+        # The end may be a transaction's marker, which is never delivered: only the broker can say that it is reached.
+        "enable.partition.eof": True,
+        "auto.offset.reset": "earliest",  # compaction may have removed the very record that comes next
+        "fetch.wait.max.ms": 50,
+        "fetch.queue.backoff.ms": 5,  # the default of a second makes a restore four times as slow
+        "log_level": 0,
+    }
+    changelog = store.changelog
+    with closing(Consumer(config)) as consumer:
+        here = TopicPartition(changelog.topic, changelog.partition, store.offset + 1)
+        low, high = consumer.get_watermark_offsets(here, timeout=_TIMEOUT_SECONDS)
+        if low == high or store.offset + 1 >= high:
+            return 0
+        consumer.assign([here])
+        done = False
+        while not done:
+            changes: dict[bytes, bytes | None] = {}
+            last = store.offset
+            for message in consumer.consume(_AT_ONCE, 0.2):
+                error = message.error()
+                if error is None:
+                    changes[message.key()] = message.value()
+                    last = message.offset()
+                    read += 1
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (the name confluent_kafka gives it)
+                    last = message.offset() - 1
+                    done = True
+                elif not error.retriable():
+                    raise KafkaException(error)
+            if last > store.offset:
+                store.apply(changes, last)
+    return read
+
+
+def own_folder(parent: Path) -> Path:
+    """The first of parent/0, parent/1, … that no other process has; ours until this process ends, however it ends."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for slot in count():
+        lock = (parent / f"{slot}.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+        else:
+            _HELD.append(lock)
+            folder = parent / str(slot)
+            folder.mkdir(exist_ok=True)
+            return folder
+    raise AssertionError("unreachable")
+
+
+_HELD: list[object] = []  # open files hold their locks
+
+
+def _open(folder: Path) -> Rdict:
+    options = Options(raw_mode=True)
+    # A worker has a store a partition: what is 64 MB by default is 8 here.
+    options.set_write_buffer_size(8 << 20)
+    options.set_keep_log_file_num(1)
+    blocks = BlockBasedOptions()
+    blocks.set_bloom_filter(10, block_based=False)  # most keys that are asked for are new
+    options.set_block_based_table_factory(blocks)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Rdict(str(folder), options)
