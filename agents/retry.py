@@ -56,8 +56,9 @@ class Retry:
         self._clock = clock
         self._failures = 0  # in a row
         self._down_since: float | None = None  # None while the breaker is closed
+        self._probing = asyncio.Lock()  # first come, first served
+        self._probes = 0  # since the breaker opened
         self._next_probe = 0.0
-        self._probe = asyncio.Lock()  # first come, first served
 
     @property
     def open(self) -> bool:
@@ -69,18 +70,26 @@ class Retry:
         tries = 0
         while True:
             try:
-                if not self.open:
-                    return await self._answer(call)
-                async with self._probe:
-                    if self.open:
-                        await self._wait(self._next_probe - self._clock())
-                    return await self._answer(call)
+                if self.open:
+                    return await self._as_probe(call)
+                return await self._answer(call)
             except Unavailable as why:
-                delay = self._delay(tries, why)
-                self._failed(delay, why)
+                self._failed(why)
+                if not self.open:
+                    await self._wait(self._delay(tries, why))
                 tries += 1
-            if not self.open:
-                await self._wait(delay)
+
+    async def _as_probe(self, call: Callable[[], Awaitable[T]]) -> T:
+        async with self._probing:
+            if not self.open:  # another probe was answered meanwhile
+                return await self._answer(call)
+            await self._wait(self._next_probe - self._clock())
+            try:
+                return await self._answer(call)
+            except Unavailable as why:
+                self._probes += 1
+                self._next_probe = self._clock() + self._delay(self._probes, why)
+                raise
 
     async def _answer(self, call: Callable[[], Awaitable[T]]) -> T:
         try:
@@ -92,8 +101,8 @@ class Retry:
         return result
 
     def _delay(self, tries: int, why: Unavailable) -> float:
-        # 2 ** 30 times the first delay is beyond any cap; more would overflow one day.
-        delay = self._rng() * min(self._cap, self._first * 2 ** min(max(tries, self._failures - _OPENS_AFTER), 30))
+        # The exponent is bounded because the power would overflow one day; 2 ** 30 is beyond any cap.
+        delay = self._rng() * min(self._cap, self._first * 2 ** min(tries, 30))
         patience = min(why.retry_after, _LONGEST_PATIENCE).total_seconds() if why.retry_after else 0.0
         return max(delay, patience)
 
@@ -104,11 +113,12 @@ class Retry:
         await self._sleep(seconds)
         self._on_wait(self._clock() - began)
 
-    def _failed(self, delay: float, why: Unavailable) -> None:
+    def _failed(self, why: Unavailable) -> None:
         self._failures += 1
-        self._next_probe = self._clock() + delay
         if self._failures >= _OPENS_AFTER and not self.open:
             self._down_since = self._clock()
+            self._probes = 0
+            self._next_probe = self._clock() + self._delay(0, why)
             _LOG.warning("%s is unavailable (%s): waiting, and trying again", self._dependency, why.detail)
 
     def _answered(self) -> None:

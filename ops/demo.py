@@ -30,7 +30,7 @@ SELECT photo_id, stored_at FROM dead_letters WHERE owner_id = {owner:String} AND
 _ENRICHED = "SELECT photo_id, arrayZip(labels.name, labels.score) AS seen FROM photos WHERE owner_id = {owner:String}"
 _REJECTED = "SELECT photo_id, reason, detail FROM dead_letters WHERE owner_id = {owner:String}"
 _ROWS = "SELECT count() FROM photo_enrichments WHERE owner_id = {owner:String}"
-_COPIES = "SELECT sum(copies) FROM exact_duplicates WHERE owner_id = {owner:String}"
+_COPIES = "SELECT representative, photo_ids FROM exact_duplicates WHERE owner_id = {owner:String}"
 
 
 class Unfinished(Exception):  # noqa: N818 (named by what was found)
@@ -64,6 +64,8 @@ class Demo:
     sent: list[Sent] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    copies: dict[str, str] = field(default_factory=dict)
+    """Each exact copy, and the photo that stands for it."""
     elapsed_seconds: float = 0.0
 
     def publish(self, files: Iterable[File], uploader: Uploader) -> None:
@@ -102,12 +104,14 @@ class Demo:
         self._read_outcomes()
 
     def _arrivals(self, uploaded: dict[str, datetime], after: datetime) -> datetime:
-        rows = self.clickhouse.query(_ARRIVED, {"owner": self.owner_id, "after": after - _OVERLAP}).result_rows
+        parameters = {"owner": self.owner_id, "after": after - _OVERLAP}
+        rows = self.clickhouse.query(_ARRIVED, parameters).result_rows
         now = datetime.now(UTC)
         for photo_id, _ in rows:
             if photo_id not in self.seconds:
                 self.seconds[photo_id] = (now - uploaded[photo_id]).total_seconds()
-        return max([after, *(stored_at.replace(tzinfo=UTC) for _, stored_at in rows)])
+        latest: datetime = max([after, *(stored_at for _, stored_at in rows)])
+        return latest
 
     def _read_outcomes(self) -> None:
         owner = {"owner": self.owner_id}
@@ -115,21 +119,22 @@ class Demo:
             self.outcomes[photo_id] = Outcome(reason=Reason(reason), detail=detail)
         for photo_id, labels in self.clickhouse.query(_ENRICHED, owner).result_rows:
             self.outcomes[photo_id] = Outcome(labels)
+        for representative, photo_ids in self.clickhouse.query(_COPIES, owner).result_rows:
+            self.copies.update({photo_id: representative for photo_id in photo_ids if photo_id != representative})
 
     def figures(self, admitted: Tail, dashboard_url: str) -> dict[str, object]:
         """The run in numbers; `admitted` was opened before the first photo was published."""
         taken = {event.event_id for event in admitted.events(PhotoAdmitted) if event.owner_id == self.owner_id}
-        parameters = {"owner": self.owner_id}
         waits = list(self.seconds.values())
         cuts = quantiles(waits, n=100, method="inclusive") if len(waits) > 1 else waits * 99
         return {
             "published": len(self.sent),
             "admitted": len(taken),
-            "exact_duplicates": self._number(_COPIES, parameters),
+            "exact_duplicates": len(self.copies),
             "near_duplicates": 0,  # no agent looks for them yet
             "enriched": sum(outcome.reason is None for outcome in self.outcomes.values()),
             "dead_letters": sum(outcome.reason is not None for outcome in self.outcomes.values()),
-            "rows": self._number(_ROWS, parameters),
+            "rows": self._rows(),
             "elapsed_seconds": round(self.elapsed_seconds, 3),
             "photos_per_second": round(len(self.sent) / self.elapsed_seconds, 2) if self.elapsed_seconds else 0.0,
             "e2e_p50_seconds": round(cuts[49], 3) if cuts else None,
@@ -137,5 +142,6 @@ class Demo:
             "dashboard_url": dashboard_url,
         }
 
-    def _number(self, query: str, parameters: dict[str, str]) -> int:
-        return int(self.clickhouse.query(query, parameters).first_row[0] or 0)
+    def _rows(self) -> int:
+        rows: Sequence[Sequence[int]] = self.clickhouse.query(_ROWS, {"owner": self.owner_id}).result_rows
+        return rows[0][0]

@@ -44,9 +44,9 @@ class Tail:
             left = set(self._positions)
             while left:
                 for message in consumer.consume(1000, _TIMEOUT_SECONDS):
-                    number = message.partition()
-                    if message.error() is None:
-                        self._positions[number] = message.offset() + 1
+                    number, offset = message.partition(), message.offset()
+                    if message.error() is None and number is not None and offset is not None:
+                        self._positions[number] = offset + 1
                         yield message.value() or b""
                     else:  # the end of a partition; consume() raises on what is fatal
                         left.discard(number)

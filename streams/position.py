@@ -6,7 +6,7 @@ The note says of which topic the offset is (a topic made anew under the same nam
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +15,6 @@ class Pending:
 
     last: int
     since: datetime
-
-    @property
-    def age(self) -> timedelta:
-        """How long ago it was committed."""
-        return datetime.now(UTC) - self.since
 
 
 @dataclass(frozen=True, slots=True)

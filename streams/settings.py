@@ -58,6 +58,10 @@ class Settings(BaseSettings):
     )
     batch_records: int = Field(2000, ge=1, description="Most records of a batch, for all agents but enrich.")
     enrich_batch_records: int = Field(64, ge=1, description="Most photos of a batch of enrich.")
+    pending_age: timedelta = Field(
+        timedelta(days=1),
+        description="Rows pending for longer are not inserted: ClickHouse might have forgotten that it has them.",
+    )
     metrics_interval: timedelta = Field(timedelta(seconds=1), description="How often a worker publishes its metrics.")
 
     @field_validator("object_roots", "models", mode="before")

@@ -151,24 +151,26 @@ def restore(store: Store, brokers: str) -> int:
     return read
 
 
-def own_folder(parent: Path) -> Path:
-    """The first of parent/0, parent/1, … that no other process has; ours until this process ends, however it ends."""
-    parent.mkdir(parents=True, exist_ok=True)
-    for slot in count():
-        lock = (parent / f"{slot}.lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-        else:
-            _HELD.append(lock)
-            folder = parent / str(slot)
-            folder.mkdir(exist_ok=True)
-            return folder
-    raise AssertionError("unreachable")
+class Slot:
+    """The first of parent/0, parent/1, … that no other process has: ours until this process ends, however it ends."""
 
+    def __init__(self, parent: Path) -> None:
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in count():
+            lock = (parent / f"{number}.lock").open("w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                continue
+            self.number = number
+            self.folder = parent / str(number)
+            self._lock = lock
+            return
 
-_HELD: list[object] = []  # open files hold their locks
+    def close(self) -> None:
+        """Let another have it."""
+        self._lock.close()
 
 
 def _open(folder: Path) -> Rdict:

@@ -25,7 +25,9 @@ def publish(
     owner: Annotated[str, typer.Option(help="Whose library the photos go to.")] = "me",
     source: Annotated[str, typer.Option(help="What dashboards call the uploader.")] = "publish",
     rate: Annotated[float, typer.Option(min=0, help="Most photos a second; 0: as fast as possible.")] = 0,
-    to: Annotated[str, typer.Option(help="Object root to upload to; default: the first of SAFELIGHT_OBJECT_ROOTS.")] = "",
+    to: Annotated[
+        str, typer.Option(help="Object root to upload to; default: the first of SAFELIGHT_OBJECT_ROOTS.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Upload photos to the object store and publish an event for each.
@@ -50,7 +52,9 @@ def publish(
         summary = {"published": published, "failed": failed, "skipped": found.skipped, "seconds": round(seconds, 3)}
         console.print_json(json.dumps(summary))
     else:
-        console.print(f"{published} photos published in {seconds:.1f} s ({published / seconds:.1f} photos/s)", highlight=False)
+        console.print(
+            f"{published} photos published in {seconds:.1f} s ({published / seconds:.1f} photos/s)", highlight=False
+        )
         if found.skipped:
             kinds = ", ".join(f"{count} {kind}" for kind, count in found.skipped.most_common())
             console.print(f"{found.skipped.total()} files passed over, no photos: {kinds}", highlight=False)

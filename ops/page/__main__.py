@@ -17,7 +17,9 @@ def main() -> int:
     try:
         asyncio.run(_serve(page))
     except OSError as error:
-        print(f"the page cannot listen on 127.0.0.1:{page.port}: {error.strerror}; choose another --port", file=sys.stderr)
+        print(
+            f"the page cannot listen on 127.0.0.1:{page.port}: {error.strerror}; choose another --port", file=sys.stderr
+        )
         return 1
     return 0
 

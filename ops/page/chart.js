@@ -1,6 +1,7 @@
 // One small chart over time, drawn by uPlot; all charts share their cursor.
 
-import { moment, plain, text } from "./words.js";
+import { element } from "./elements.js";
+import { plain, text } from "./words.js";
 
 const { uPlot } = window;
 const HEIGHT = 136;
@@ -9,30 +10,32 @@ const series = (index) => `--series-${(index % 5) + 1}`;
 
 /** Columns of the rows, one a line: [t, a, b, …], or [t, label, value] with one line a label. Times in seconds. */
 export function lines({ columns, rows }) {
-  const time = (row) => (typeof row[0] === "number" ? row[0] : moment(row[0]) / 1000);
   if (columns.length !== 3 || !rows.some((row) => typeof row[1] === "string")) {
-    return { names: columns.slice(1), data: [rows.map(time), ...columns.slice(1).map((_, i) => rows.map((row) => row[i + 1]))] };
+    return { names: columns.slice(1), data: [rows.map((row) => row[0]), ...columns.slice(1).map((_, i) => rows.map((row) => row[i + 1]))] };
   }
   const names = [...new Set(rows.map((row) => row[1]))].sort();
-  const times = [...new Set(rows.map(time))].sort((a, b) => a - b);
+  const times = [...new Set(rows.map((row) => row[0]))].sort((a, b) => a - b);
   const at = new Map(times.map((t, i) => [t, i]));
   const values = names.map(() => new Array(times.length).fill(null));
-  for (const row of rows) values[names.indexOf(row[1])][at.get(time(row))] = row[2];
+  for (const row of rows) values[names.indexOf(row[1])][at.get(row[0])] = row[2];
   return { names, data: [times, ...values] };
+}
+
+/** Without the interval that is not over yet: its rate would seem to fall. */
+function whole({ columns, rows, rounding, asked_at: now }) {
+  return { columns, rows: rows.filter(([t]) => t + rounding <= now) };
 }
 
 export class Chart {
   #plot = null;
-  #keys = document.createElement("dl");
-  #place = document.createElement("div");
+  #keys = element("dl", "keys");
+  #place = element("div", "plot");
   #names = [];
   #data = [[]];
   #range = [0, 1];
 
   constructor(panel, unit) {
     this.unit = unit;
-    this.#keys.className = "keys";
-    this.#place.className = "plot";
     this.#place.setAttribute("role", "img");
     panel.append(this.#keys, this.#place);
     new ResizeObserver(() => this.#plot?.setSize({ width: this.#place.clientWidth, height: HEIGHT })).observe(this.#place);
@@ -41,7 +44,7 @@ export class Chart {
 
   /** `range`: from and to, in seconds since 1970. */
   draw(answer, range) {
-    const { names, data } = lines(answer);
+    const { names, data } = lines(this.unit.endsWith("/s") ? whole(answer) : answer);
     const anew = names.join("\n") !== this.#names.join("\n");
     [this.#names, this.#data, this.#range] = [names, data, range];
     if (anew || !this.#plot) this.#build();
@@ -72,7 +75,7 @@ export class Chart {
         scales: { x: { range: () => this.#range }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.15 : 1] } },
         axes: [
           { ...axis, size: 24, space: 70, grid: { show: false }, values: clock },
-          { ...axis, size: 52, space: 34, gap: 6, grid, values: (_, splits) => splits.map((value) => text(value, this.unit === "seconds" ? "seconds" : this.unit === "bytes" ? "bytes" : "")) },
+          { ...axis, size: 52, space: 34, gap: 6, grid, values: (_, splits) => splits.map((value) => text(value, ["seconds", "bytes"].includes(this.unit) ? this.unit : "")) },
         ],
         series: [
           {},
@@ -81,7 +84,6 @@ export class Chart {
             width: 1.75,
             stroke: () => colour(series(i)),
             fill: this.#names.length === 1 ? () => `color-mix(in srgb, ${colour(series(i))} 14%, transparent)` : undefined,
-            points: { show: this.#data[0].length < 2 },
           })),
         ],
         hooks: { setCursor: [(plot) => this.#tell(plot.cursor.idx ?? null)] },
@@ -109,10 +111,8 @@ export class Chart {
 }
 
 function key(name, colourName) {
-  const [group, term, value] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
-  term.textContent = name;
+  const group = element("div", "", element("dt", "", name), element("dd"));
   group.style.setProperty("--key", `var(${colourName})`);
-  group.append(term, value);
   return group;
 }
 

@@ -6,15 +6,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-import clickhouse_connect
-from aiohttp import ClientError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from ops.page.shared import Shared
 from schemas.errors import Unavailable
+from sinks.clickhouse.client import connect_async
+from sinks.clickhouse.explain import explain
 from streams.settings import Settings
 
 SPANS: Mapping[int, int] = {300: 5, 3600: 60, 86400: 600}
@@ -24,6 +23,7 @@ _AT_ONCE = 3
 """Queries under way at the same time: people who watch must not slow down the store that they watch."""
 
 _ASK_SECONDS = 5
+_PATIENCE_SECONDS = 8
 _ANSWER_SECONDS = 1.0
 
 READ_ONLY = {
@@ -40,12 +40,10 @@ _AS_JSON = {
     "output_format_json_quote_denormals": 0,
 }
 
-_NO_TABLE = frozenset({"UNKNOWN_TABLE", "UNKNOWN_DATABASE"})
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a query came to; times inside the rows are ISO 8601 in UTC. `asked_at` is in seconds since 1970."""
+    """What a query came to; times inside the rows are ISO 8601 in UTC, `asked_at` is in seconds since 1970."""
 
     columns: tuple[str, ...]
     rows: list[list[Any]]
@@ -56,7 +54,7 @@ class Asks(Protocol):
     """Who answers queries."""
 
     async def ask(self, sql: str, parameters: Mapping[str, object]) -> Answer:
-        """Raises Unavailable, with what to do."""
+        """Raises Unavailable or StrangeWorld, saying what to do."""
 
 
 class ReadOnly:
@@ -69,16 +67,19 @@ class ReadOnly:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(self, sql: str, parameters: Mapping[str, object]) -> Answer:
-        """Raises Unavailable, with what to do, when ClickHouse does not answer in time or has no tables yet."""
+        """Raises Unavailable or StrangeWorld, saying what to do, when ClickHouse does not answer in time or has no tables yet."""
+        asked = {"parameters": dict(parameters), "settings": {**_AS_JSON, **READ_ONLY}, "fmt": "JSONCompact"}
         try:
-            async with self._turns, asyncio.timeout(2 * _ASK_SECONDS):
+            async with asyncio.timeout(_PATIENCE_SECONDS), self._turns:
                 client = await self._connected()
                 asked_at = time.time()
-                raw = await client.raw_query(
-                    sql, parameters=dict(parameters), settings={**_AS_JSON, **READ_ONLY}, fmt="JSONCompact"
-                )
-        except (ClickHouseError, ClientError, OSError, TimeoutError) as error:
-            raise self._explained(error) from error
+                raw = await client.raw_query(sql, **asked)
+        except ClickHouseError as error:
+            raise explain(error, "the page") from error
+        except (OSError, TimeoutError) as error:
+            raise Unavailable(
+                "clickhouse", f"no answer within {_PATIENCE_SECONDS} s: start it, or correct SAFELIGHT_CLICKHOUSE_URL"
+            ) from error
         body = json.loads(raw)
         return Answer(tuple(column["name"] for column in body["meta"]), body["data"], asked_at)
 
@@ -90,30 +91,13 @@ class ReadOnly:
     async def _connected(self) -> AsyncClient:
         async with self._connecting:
             if self._client is None:
-                url = urlsplit(self._settings.clickhouse_url)
-                self._client = await clickhouse_connect.create_async_client(
-                    host=url.hostname,
-                    port=url.port,
-                    interface=url.scheme,
-                    username=self._settings.clickhouse_user,
+                self._client = await connect_async(
+                    url=self._settings.clickhouse_url,
+                    user=self._settings.clickhouse_user,
                     password=self._settings.clickhouse_password.get_secret_value(),
                     database=self._settings.database,
-                    connect_timeout=2,
-                    send_receive_timeout=_ASK_SECONDS,
-                    query_retries=0,
                 )
             return self._client
-
-    def _explained(self, error: Exception) -> Unavailable:
-        said = str(error)
-        if any(name in said for name in _NO_TABLE):
-            return Unavailable("clickhouse", "its tables are not there yet: run `safelight migrate`")
-        if isinstance(error, ClickHouseError) and "DB::Exception" in said:
-            return Unavailable("clickhouse", f"it refuses a panel's query: {said.splitlines()[0][:300]}")
-        return Unavailable(
-            "clickhouse",
-            f"no answer from {self._settings.clickhouse_url}: start it (`safelight up`), or correct SAFELIGHT_CLICKHOUSE_URL",
-        )
 
 
 class Panels:
@@ -126,7 +110,7 @@ class Panels:
         self._answers: Shared[tuple[str, int], Answer] = Shared(self._ask, seconds=_ANSWER_SECONDS)
 
     async def answer(self, name: str, seconds: int) -> Answer:
-        """Raises KeyError for what is no panel or no span of SPANS, Unavailable as ReadOnly does."""
+        """Raises KeyError for what is no panel or no span of SPANS, and what ReadOnly raises."""
         if name not in self._sql:
             raise KeyError(name)
         if seconds not in SPANS:

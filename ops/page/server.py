@@ -10,8 +10,8 @@ from ops.dashboards import panels
 from ops.page.guard import guard
 from ops.page.panels import SPANS, Panels, ReadOnly
 from ops.page.photos import PLACEHOLDER, Photos, Print
-from ops.page.running import running
-from schemas.errors import Reason, Unavailable
+from ops.stack.status import read_status
+from schemas.errors import SafelightError, Unavailable
 from streams.settings import Settings
 
 _HERE = Path(__file__).parent
@@ -67,7 +67,7 @@ class Page:
 
     async def _list(self, _: web.Request) -> web.Response:
         listed = [{key: value for key, value in asdict(panel).items() if key != "sql"} for panel in self._listed]
-        return _json({"panels": listed, "advice": {reason: reason.advice for reason in Reason}})
+        return _json({"panels": listed})
 
     async def _panel(self, request: web.Request) -> web.Response:
         span = request.query.get("seconds", "")
@@ -77,21 +77,28 @@ class Page:
             answer = await self._panels.answer(request.match_info["name"], int(span))
         except KeyError as error:
             raise web.HTTPNotFound(text="There is no such panel; /panels lists them.\n") from error
-        except Unavailable as error:
-            return _json({"unavailable": error.dependency, "detail": error.detail}, status=503)
-        return _json(asdict(answer))
+        except SafelightError as error:
+            return _json({"detail": _advice(error)}, status=503)
+        return _json({**asdict(answer), "rounding": SPANS[int(span)]})
 
     async def _running(self, _: web.Request) -> web.Response:
-        return _json(running(self._settings.data))
+        servers = read_status(self._settings.data)
+        return _json(None if servers is None else [asdict(server) for server in servers])
 
     async def _photo(self, request: web.Request) -> web.Response:
         try:
             found = await self._photos.find(request.query.get("owner", ""), request.query.get("photo", ""))
-        except Unavailable as error:
-            raise web.HTTPServiceUnavailable(text=f"{error.detail}\n") from error
+        except SafelightError as error:
+            raise web.HTTPServiceUnavailable(text=f"{_advice(error)}\n") from error
         if found is None:
             raise web.HTTPNotFound(text="There is no such photo.\n")
         return _shown(request, found)
+
+
+def _advice(error: SafelightError) -> str:
+    if isinstance(error, Unavailable):
+        return f"ClickHouse: {error.detail}"
+    return str(error)
 
 
 def _shown(request: web.Request, found: Print) -> web.Response:
@@ -106,7 +113,10 @@ def _shown(request: web.Request, found: Print) -> web.Response:
 
 def _json(body: object, status: int = 200) -> web.Response:
     return web.json_response(
-        body, status=status, dumps=lambda value: json.dumps(value, allow_nan=False), headers={"Cache-Control": "no-store"}
+        body,
+        status=status,
+        dumps=lambda value: json.dumps(value, allow_nan=False),
+        headers={"Cache-Control": "no-store"},
     )
 
 

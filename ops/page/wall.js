@@ -1,37 +1,36 @@
-// The wall: the last photos, newest first, with what was seen in each or why it was turned away.
+// The wall: the last photos, newest first, with what was seen in each, or why it was turned away.
 
+import { element } from "./elements.js";
 import { ago, moment, plain } from "./words.js";
 
+const SHOWN = 24;
 const SHOWN_LABELS = 3;
-
-/** A text element; whatever the text is, it stays text. */
-function element(tag, words = "", className = "") {
-  const made = document.createElement(tag);
-  if (words) made.textContent = words;
-  if (className) made.className = className;
-  return made;
-}
 
 const percent = (score) => `${Math.round(score * 100)} %`;
 
 export class Wall {
-  #list = element("ul", "", "prints");
+  #list = element("ul", "prints");
   #prints = new Map();
-  #advice;
   #drawn = false;
 
-  constructor(panel, advice) {
-    this.#advice = advice;
-    panel.append(this.#list);
+  constructor(place) {
+    place.append(this.#list);
   }
 
-  /** The records' order is the wall's; what is already up stays up, so that no picture is asked for twice. */
-  draw(photos) {
+  /** Records of the panels wall and dead_letters_latest; `now` in seconds since 1970. How many photos are up. */
+  draw(photos, rejected, now) {
+    const all = [
+      ...photos.map((photo) => ({ ...photo, at: moment(photo.stored_at) })),
+      ...rejected.map((photo) => ({ ...photo, at: moment(photo.rejected_at) })),
+    ];
+    all.sort((a, b) => b.at - a.at);
     const up = new Map();
-    for (const photo of photos) {
-      const print = this.#prints.get(photo.id) ?? this.#develop(photo);
-      print.querySelector("time").textContent = ago((Date.now() - moment(photo.at)) / 1000);
-      up.set(photo.id, print);
+    for (const photo of all.slice(0, SHOWN)) {
+      const id = [photo.owner_id, photo.photo_id, photo.root_partition, photo.root_offset, photo.at].join("\n");
+      // What is up stays up, so that no picture is asked for twice.
+      const print = this.#prints.get(id) ?? this.#develop(photo);
+      print.querySelector("time").textContent = ago(now - photo.at / 1000);
+      up.set(id, print);
     }
     for (const [id, print] of this.#prints) if (!up.has(id)) print.remove();
     [...up.values()].forEach((print, i) => {
@@ -39,53 +38,44 @@ export class Wall {
     });
     this.#prints = up;
     this.#drawn = true;
+    return up.size;
   }
 
   #develop(photo) {
-    const print = element("li", "", "print");
-    print.dataset.photoId = photo.photo_id;
-    print.dataset.outcome = photo.reason ? "rejected" : "enriched";
-    print.append(...(photo.reason ? this.#rejected(photo) : this.#seen(photo)));
+    const print = element("li", "print", ...(photo.reason ? rejected(photo) : seen(photo)));
+    print.dataset.photo = photo.photo_id;
+    print.dataset.outcome = photo.reason ?? "enriched";
     if (photo.reason) print.classList.add("rejected");
     else if (this.#drawn) print.classList.add("new");
-    const foot = element("footer", "", "");
-    foot.append(element("time"), ` · ${photo.photo_id}`);
-    foot.title = photo.photo_id;
+    const foot = element("footer", "", element("time"), photo.photo_id && ` · ${photo.photo_id}`);
+    if (photo.photo_id) foot.title = `photo ${photo.photo_id} of ${photo.owner_id}`;
     print.append(foot);
     return print;
   }
+}
 
-  #seen(photo) {
-    const labels = photo.labels ?? [];
-    const [best, ...others] = labels;
-    const sheet = element("div", "", "sheet");
-    const image = element("img");
-    image.loading = "lazy";
-    image.decoding = "async";
-    image.alt = best ? `Photo in which ${best[0]} was seen` : "Photo in which nothing was seen";
-    image.src = `/photo/${encodeURIComponent(photo.id)}`;
-    sheet.append(image);
-    const head = element("h3", best ? best[0] : "nothing seen");
-    if (best) head.append(element("b", percent(best[1])));
-    const list = element("dl", "", "seen");
-    for (const [name, score] of others.slice(0, SHOWN_LABELS - 1)) {
-      const line = element("div");
-      const bar = element("span", "", "bar");
-      const filled = element("i");
-      filled.style.width = percent(score).replace(" ", "");
-      bar.setAttribute("aria-hidden", "true");
-      bar.append(filled);
-      line.append(element("dt", name), bar, element("dd", percent(score)));
-      list.append(line);
-    }
-    return [sheet, head, list];
-  }
+function seen(photo) {
+  const [best, ...others] = photo.top_labels;
+  const image = element("img");
+  image.loading = "lazy";
+  image.decoding = "async";
+  image.alt = best ? `A photo in which ${best[0]} was seen` : "A photo in which nothing was seen";
+  image.src = `/photo?${new URLSearchParams({ owner: photo.owner_id, photo: photo.photo_id })}`;
+  const head = element("h3", "", best ? best[0] : "nothing seen", best ? element("b", "", percent(best[1])) : null);
+  const list = element("dl", "seen", ...others.slice(0, SHOWN_LABELS - 1).map(label));
+  const missing = photo.missing.length ? element("p", "why", `Not asked yet: ${photo.missing.map(plain).join(", ")}`) : null;
+  return [element("div", "sheet", image), head, list, missing].filter(Boolean);
+}
 
-  #rejected(photo) {
-    const sheet = element("div", "", "sheet");
-    sheet.append(element("p", `Rejected: ${plain(photo.reason)}`));
-    const why = element("p", photo.detail, "why");
-    const advice = this.#advice[photo.reason];
-    return advice ? [sheet, why, element("p", advice, "why")] : [sheet, why];
-  }
+function label([name, score]) {
+  const filled = element("i");
+  filled.style.width = `${score * 100}%`;
+  const bar = element("span", "bar", filled);
+  bar.setAttribute("aria-hidden", "true");
+  return element("div", "", element("dt", "", name), bar, element("dd", "", percent(score)));
+}
+
+function rejected(photo) {
+  const sheet = element("div", "sheet", element("p", "", element("small", "", "Rejected"), plain(photo.reason)));
+  return [sheet, element("p", "why detail", photo.detail), element("p", "why", photo.advice)];
 }

@@ -55,6 +55,11 @@ class ClickHouse:
         """Of the server."""
         return self._process.pid if self._process else None
 
+    @property
+    def returncode(self) -> int | None:
+        """Of the last start; None while it runs."""
+        return self._process.returncode if self._process else None
+
     def running(self) -> bool:
         """Whether the server lives."""
         return self._process is not None and self._process.running
@@ -74,7 +79,7 @@ class ClickHouse:
         """Serve; StackError if another server has the folder, or ours does not come up."""
         self._data.mkdir(parents=True, exist_ok=True)
         self._port = free_port(self._port)
-        command = [sys.executable, "-m", "ops.stack.clickhouse_http", self._tables]
+        command: list[str | Path] = [sys.executable, "-m", "ops.stack.clickhouse_http", self._tables]
         self._process = Process(
             self.name,
             [*command, "--port", str(self._port), "--predecessor-seconds", str(_PREDECESSOR_SECONDS)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _LONGEST_LOG_BYTES = 16 * 2**20
 _POLL_SECONDS = 0.02
+_TELLING = re.compile("error|exception|fatal", re.IGNORECASE)
 
 # Runs the command once it is told to: whoever dies before its guard is there takes the command along.
 _LAUNCH = 'read -r go && exec "$@" </dev/null'
@@ -82,6 +84,7 @@ class Process:
         self._command = [str(word) for word in command]
         self._env = {**os.environ, **(env or {})}
         self._cwd = cwd
+        self._log_begin = 0  # of the last start
         self._child: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
 
@@ -109,6 +112,7 @@ class Process:
         if self.log.exists() and self.log.stat().st_size > _LONGEST_LOG_BYTES:
             self.log.replace(self.log.with_name(f"{self.log.name}.1"))
         with self.log.open("ab") as output:
+            self._log_begin = output.tell()
             self._child = subprocess.Popen(
                 ["/bin/sh", "-c", _LAUNCH, "sh", *self._command],
                 stdin=subprocess.PIPE,
@@ -130,9 +134,9 @@ class Process:
         self._child.stdin.close()
 
     def wait_ready(self, ready: Callable[[], bool], *, within: timedelta) -> None:
-        """Return once `ready()`; StackError, with the log's last line, if the process ends first or the time is over.
+        """Return once `ready()`; StackError if the process ends first or the time is over: nothing of it is left then.
 
-        In both cases nothing of the process is left.
+        The error has the last line of the log that speaks of an error, or else the last.
         """
         end = time.monotonic() + within.total_seconds()
         while not ready():
@@ -179,6 +183,10 @@ class Process:
             guard.communicate()
 
     def _failed(self, what: str) -> StackError:
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "it wrote nothing")
-        return StackError(f"{self.name} {what}: {last[:300]} (see {self.log})")
+        with self.log.open("rb") as log:
+            log.seek(self._log_begin)
+            lines = [
+                line.strip() for line in log.read().decode(errors="replace").splitlines() if any(map(str.isalnum, line))
+            ]
+        telling = [line for line in lines if _TELLING.search(line)] or lines or ["it wrote nothing"]
+        return StackError(f"{self.name} {what}: {telling[-1][:300]} (see {self.log})")

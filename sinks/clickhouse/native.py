@@ -5,9 +5,10 @@ lets rows be validated before anything is promised about them.
 """
 
 import struct
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import chain
+from typing import cast
 
 import numpy as np
 from clickhouse_connect.datatypes.base import ClickHouseType
@@ -57,14 +58,13 @@ def _write_column(kind: ClickHouseType, values: Sequence[object], out: bytearray
 def _write_vectors(values: Sequence[object], out: bytearray) -> None:
     """Arrays of floats as BFloat16, rounded to the nearest.
 
-    By numpy, and not by the driver's type, which cuts instead of rounding (cosines come out up to 0.8 % too small) and
-    takes 60 times as long.
+    Not by the driver's type, which cuts instead of rounding (cosines come out up to 0.8 % too small) and takes some 30 times as long.
     """
-    lengths = [len(vector) for vector in values]  # type: ignore[arg-type]
-    flat = np.fromiter(chain.from_iterable(values), np.float32, sum(lengths))  # type: ignore[arg-type]
-    bits = flat.view(np.uint32)
+    vectors = cast("Sequence[Sequence[float]]", values)
+    flat = b"".join([struct.pack(f"<{len(vector)}f", *vector) for vector in vectors])
+    bits = np.frombuffer(flat, "<u4")
     rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-    out += np.cumsum(lengths, dtype="<u8").tobytes()
+    out += np.cumsum([len(vector) for vector in vectors], dtype="<u8").tobytes()
     out += rounded.astype("<u2").tobytes()
 
 
@@ -82,12 +82,15 @@ def _check_nested(table: str, columns: Columns, by_column: Sequence[Sequence[obj
 
 
 def _first_unfit(kind: ClickHouseType, values: Sequence[object], context: InsertContext) -> int:
-    for row, value in enumerate(values):
+    def unfit(length: int) -> bool:
         try:
-            _write_column(kind, [value], bytearray(), context)
+            _write_column(kind, values[:length], bytearray(), context)
         except _UNFIT:
-            return row
-    return 0
+            return True
+        return False
+
+    # Beginnings, and not values alone: the driver's types go by the first value, and take a column of "1" for numbers.
+    return bisect_left(range(1, len(values) + 1), True, key=unfit)
 
 
 def _write_text(text: str, out: bytearray) -> None:

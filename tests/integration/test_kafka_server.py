@@ -29,7 +29,8 @@ def broker(tmp_path):
 
 
 def create(bootstrap):
-    AdminClient({"bootstrap.servers": bootstrap}).create_topics([NewTopic(TOPIC, 1, 1)])[TOPIC].result(20)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(TOPIC, 1, 1)])[TOPIC].result(20)
 
 
 def produce(bootstrap, values):
@@ -89,10 +90,12 @@ def test_it_dies_with_the_python_that_started_it_and_its_successor_has_its_recor
     with subprocess.Popen(
         [sys.executable, "-c", program, tmp_path], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True
     ) as python:
-        bootstrap, pid = python.stdout.readline().split()
-        create(bootstrap)
-        produce(bootstrap, values(10))
-        python.kill()
+        try:
+            bootstrap, pid = python.stdout.readline().split()
+            create(bootstrap)
+            produce(bootstrap, values(10))
+        finally:
+            python.kill()
     successor = Kafka(tmp_path)
     successor.start()
     try:
@@ -130,13 +133,14 @@ def test_nothing_is_left_after_a_stop(broker):
 
 def test_positions_are_kept_for_a_year(broker):
     resource = ConfigResource(ConfigResource.Type.BROKER, "1")
-    described = AdminClient({"bootstrap.servers": broker.bootstrap}).describe_configs([resource])[resource].result(20)
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    described = admin.describe_configs([resource])[resource].result(20)
     assert described["offsets.retention.minutes"].value == str(365 * 24 * 60)
 
 
 def test_it_listens_on_the_loopback_address_alone(broker):
     sockets = Path(f"/proc/{broker.pid}/net/tcp").read_text() + Path(f"/proc/{broker.pid}/net/tcp6").read_text()
-    inodes = {os.readlink(link) for link in Path(f"/proc/{broker.pid}/fd").iterdir()}
+    inodes = {str(link.readlink()) for link in Path(f"/proc/{broker.pid}/fd").iterdir()}
     listening = [
         line.split()[1]
         for line in sockets.splitlines()[1:]

@@ -42,6 +42,8 @@ class Engine:
 
     def __init__(self, data: Path) -> None:
         self._path = str(data)
+        if set(self._path) & set("?&"):
+            raise ValueError(f"{data}: the engine takes no folder with ? or & in its name")
         with resources.as_file(resources.files(__package__) / "engine.xml") as config:
             self._keeper = chdb.connect(f"{self._path}?config-file={config}&users_config={config}")
         self._own_default_database(data)

@@ -34,9 +34,10 @@ class HttpServer:
         self._engine = engine
         self._longest = longest_body_bytes
         # A statement stays in one thread from its first to its last byte.
+        self._all_threads = [ThreadPoolExecutor(1, thread_name_prefix=f"engine-{number}") for number in range(threads)]
         self._threads: asyncio.Queue[ThreadPoolExecutor] = asyncio.Queue()
-        for number in range(threads):
-            self._threads.put_nowait(ThreadPoolExecutor(1, thread_name_prefix=f"engine-{number}"))
+        for thread in self._all_threads:
+            self._threads.put_nowait(thread)
 
     def runner(self, *, grace_seconds: float) -> web.AppRunner:
         """To serve with; its cleanup waits so long for what is under way."""
@@ -46,6 +47,7 @@ class HttpServer:
         app.router.add_get(_PAGE, _page)
         app.router.add_get("/", self._root)
         app.router.add_post("/", self._ask)
+        app.on_cleanup.append(self._end_threads)
         return web.AppRunner(
             app,
             access_log=None,
@@ -74,6 +76,11 @@ class HttpServer:
         except ClickHouseError as error:
             logger.debug("query %s: code %d", query_id, error.code)
             return self._failed(error, headers)
+        except (ConnectionError, TimeoutError):
+            logger.debug("query %s: its client left", query_id)
+            if asked.transport:
+                asked.transport.abort()
+            return web.Response()  # to nobody
 
     async def _body(self, asked: web.Request) -> tuple[dict[str, str], bytes]:
         """The fields of a form, or the body as it came."""
@@ -113,6 +120,10 @@ class HttpServer:
             yield thread
         finally:
             self._threads.put_nowait(thread)
+
+    async def _end_threads(self, _: web.Application) -> None:
+        for thread in self._all_threads:
+            await asyncio.to_thread(thread.shutdown)
 
     def _failed(self, error: ClickHouseError, headers: dict[str, str]) -> web.Response:
         text = str(error)

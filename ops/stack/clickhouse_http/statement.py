@@ -100,10 +100,12 @@ def _insert(text: bytes, outer: list[_Word]) -> Statement | None:
         return Statement(text[:head], memoryview(text)[last.end :], "Values")
     if len(outer) < 4 or outer[-2].name != "FORMAT":  # INSERT, INTO and a name come before
         return None
-    if any(word.name in ("SELECT", "WITH") for word in outer):
-        return Statement(text)  # what reads its data by input(): the engine takes it only inline
     begin = _DATA.match(text, last.end)
     assert begin  # noqa: S101 (for mypy: it matches nothing as well)
+    if any(word.name in ("SELECT", "WITH") for word in outer):
+        if text[begin.end() :].strip(b"; \n"):  # the engine would say yes and write nothing
+            raise ClickHouseError.named("NOT_IMPLEMENTED", "INSERT SELECT takes no data here: no input(), no FORMAT")
+        return None
     return Statement(text[: outer[-2].start], memoryview(text)[begin.end() :], last.text)
 
 

@@ -116,6 +116,20 @@ def test_an_early_end_is_told_with_the_last_line_and_the_log(started):
         it.wait_ready(lambda: False, within=LONG)
 
 
+def test_a_line_that_speaks_of_an_error_is_told_rather_than_the_last(started):
+    it = started("echo loading; echo 'Error: no such graph'; echo at line 7; echo ';'; exit 1")
+    with pytest.raises(StackError, match=": Error: no such graph "):
+        it.wait_ready(lambda: False, within=LONG)
+
+
+def test_what_an_earlier_start_wrote_is_not_told(started, tmp_path):
+    it = started("test -e again && echo quiet || echo error: of the first start; touch again; exit 1", cwd=tmp_path)
+    eventually(lambda: _(not it.running))
+    it.start()
+    with pytest.raises(StackError, match=": quiet "):
+        it.wait_ready(lambda: False, within=LONG)
+
+
 def test_a_program_that_is_not_there_is_named(tmp_path):
     it = Process("it", [tmp_path / "absent"], log=tmp_path / "log")
     it.start()

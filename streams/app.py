@@ -1,0 +1,213 @@
+"""One agent's Faust app: start here.
+
+Faust brings the app, the topics, the agent, the membership in the consumer group and the worker. What is ours: batches
+(consumer.py), and on each partition a task (task.py, pending.py) that commits a batch as a whole. topology.py says what the
+agents are.
+
+`safelight worker enrich` runs one (worker.py). So does Faust's own command line, in the same consumer group:
+
+    faust -A streams.app:enrich worker -l info --without-web
+
+with settings from SAFELIGHT_* variables. An app is made when it is asked for: importing this module connects to nothing.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+
+import faust
+from faust.types import TP, StreamT
+from mode.supervisors import CrashingSupervisor
+from yarl import URL
+
+from agents.batch import Batch
+from schemas.errors import Unavailable
+from schemas.metrics import LAG
+from schemas.topics import METRICS, Topic
+from streams import provision
+from streams.claim import Claim, Group, Source
+from streams.consumer import BatchConsumer, BatchTransport
+from streams.consumer import Task as Claimed
+from streams.pace import Pace
+from streams.pending import PendingTask, Sink, read_range
+from streams.settings import Settings
+from streams.state import Changelog, Slot, Stateless, Store, restored
+from streams.task import Reached, Task, unwatched
+from streams.telemetry import MetricsTopic, Telemetry
+from streams.threads import finish
+from streams.topology import FLOWS, Flow, Work
+
+_LOG = logging.getLogger(__name__)
+
+
+def __getattr__(name: str) -> faust.App:
+    """An agent's app, by the agent's name: `streams.app:enrich`."""
+    if name not in FLOWS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}: the agents are {', '.join(FLOWS)}")
+    return build(name, Settings.read())
+
+
+def build(agent: str, settings: Settings) -> "AgentApp":
+    """The app of one of the agents of topology.py. Raises KeyError for another name."""
+    return AgentApp(FLOWS[agent], settings)
+
+
+def nothing() -> None:
+    """What happens when all partitions are claimed, by default."""
+
+
+class AgentApp(faust.App):  # type: ignore[misc]
+    """An app that runs one agent, a batch a partition at a time."""
+
+    def __init__(
+        self, flow: Flow, settings: Settings, *, on_claimed: Callable[[], None] = nothing, reached: Reached = unwatched
+    ) -> None:
+        """`on_claimed` is called when all partitions of an assignment are ours; `reached` at every boundary of a batch."""
+        session = settings.session.total_seconds()
+        super().__init__(
+            settings.group(flow.agent),
+            broker=[URL(f"kafka://{broker.strip()}") for broker in settings.brokers.split(",")],
+            datadir=str(settings.data),
+            autodiscover=False,
+            web_enabled=False,
+            topic_disable_leader=True,
+            topic_allow_declare=False,  # streams/provision.py makes them
+            stream_recovery_delay=0,
+            stream_buffer_maxsize=4096,  # messages, of which a partition has one: never full
+            consumer_auto_offset_reset="none",  # positions are ours: one outside the log is an error, never a fresh start
+            broker_max_poll_records=flow.batch_records(settings),
+            # aiokafka takes a partition that nobody asks for as a hanging worker: an outage that is waited out is none.
+            broker_max_poll_interval=timedelta(days=1),
+            broker_commit_interval=timedelta(days=1),  # Faust commits nothing
+            broker_session_timeout=session,
+            broker_heartbeat_interval=session / 10,
+            broker_request_timeout=max(30.0, session),
+        )
+        self.flow = flow
+        self.settings = settings
+        self.on_claimed = on_claimed
+        self.reached = reached
+        self.transport = BatchTransport(self.conf.broker, app=self, host=self)
+        self._contract_names = {settings.topic(topic): topic.name for topic in flow.sources}
+        self.agent(
+            self.topic(*self._contract_names, value_serializer="raw"),
+            name=flow.agent,
+            supervisor_strategy=CrashingSupervisor,
+        )(self._deliver)
+
+    async def _deliver(self, stream: StreamT[Batch]) -> None:
+        """Begin the work on every batch; the consumer sees that a partition has one at a time."""
+        async for event in stream.noack().events():
+            self.batches.work(event.message.tp, event.value)
+
+    @property
+    def batches(self) -> BatchConsumer:
+        """The consumer."""
+        return self.consumer
+
+    # From start to stop
+
+    async def on_first_start(self) -> None:
+        """Make none of the folders that Faust's tables would need."""
+
+    async def on_start(self) -> None:
+        """See that the topics are there, take a folder, and open what the agent's function needs."""
+        await super().on_start()
+        self._threads = ThreadPoolExecutor(self._most_partitions(), thread_name_prefix="task")
+        self._topic_ids = await self._look_around()
+        self.slot = Slot(self.settings.data / "state" / self.settings.group(self.flow.agent))
+        self._group = Group(self.settings.brokers, self.settings.group(self.flow.agent))
+        self._metrics = MetricsTopic(self.settings.brokers, self.settings.topic(METRICS))
+        worker = f"{self.flow.agent}-{socket.gethostname()}-{os.getpid()}"
+        self.measure = Telemetry(agent=self.flow.agent, worker=worker, publish=self._metrics.publish)
+        self._work: Work = await self.add_async_context(self.flow.open(self.settings, self.measure))
+        self.add_future(self._report())
+
+    async def on_shutdown(self) -> None:
+        """Let go, after the last commit."""
+        self.measure.report(up=False)
+        await finish(self._threads, self._metrics.close)
+        await finish(self._threads, self._group.close)
+        self._threads.shutdown()
+        self.slot.close()
+
+    async def _look_around(self) -> dict[str, str]:
+        while True:
+            try:
+                return await finish(self._threads, provision.topic_ids, self.settings, self.flow.topics)
+            except Unavailable as why:
+                _LOG.warning("waiting for Kafka (%s)", why.detail)
+                await asyncio.sleep(1)
+
+    def _most_partitions(self) -> int:
+        return sum(self.settings.partitions_of(topic) for topic in self.flow.sources)
+
+    # What the consumer asks for (consumer.Host)
+
+    def contract_name(self, topic: str) -> str:
+        """The name in schemas/topics.py of a topic on the broker."""
+        return self._contract_names[topic]
+
+    async def claim(self, tp: TP) -> Claimed:
+        """Claim a partition. Never abandoned: cancelled, it still returns what it claimed."""
+        return await finish(self._threads, self._claim, Source(tp.topic, self._topic_ids[tp.topic], tp.partition))
+
+    async def close_task(self, task: Claimed) -> None:
+        """Close a task, in another thread."""
+        await finish(self._threads, task.close)
+
+    def claimed(self) -> None:
+        """All partitions of an assignment are claimed, be they none."""
+        self.on_claimed()
+
+    async def failed(self, error: Exception) -> None:
+        """End the process."""
+        await self.crash(error)
+
+    def _claim(self, source: Source) -> Claimed:
+        settings, work = self.settings, self._work
+        claim = Claim(settings.brokers, self._group, source)
+        if isinstance(work, Sink):
+            return PendingTask(
+                claim,
+                work,
+                topic=self.contract_name(source.topic),
+                read=partial(read_range, settings.brokers),
+                longest=settings.pending_age,
+                pace=Pace(),
+                threads=self._threads,
+                measure=self.measure,
+                reached=self.reached,
+            )
+        return Task(
+            claim,
+            work,
+            self._state(claim, self.flow.changelog) if self.flow.changelog else Stateless(),
+            changelog=settings.topic(self.flow.changelog) if self.flow.changelog else None,
+            topic=settings.topic,
+            threads=self._threads,
+            reached=self.reached,
+        )
+
+    def _state(self, claim: Claim, changelog: Topic) -> Store:
+        name, source = self.settings.topic(changelog), claim.source
+        return restored(
+            self.slot.folder / str(source),
+            Changelog(name, self._topic_ids[name], source.partition),
+            self.settings.brokers,
+            began=claim.committed,
+        )
+
+    # Metrics
+
+    async def _report(self) -> None:
+        while not self.should_stop:
+            await self.sleep(self.settings.metrics_interval.total_seconds())
+            for tp, records in (await self.batches.lag()).items():
+                self.measure.set(LAG, records, topic=self.contract_name(tp.topic), partition=str(tp.partition))
+            self.measure.report()

@@ -1,0 +1,261 @@
+"""Faust's transport, delivering batches: one message per partition and poll, its value that partition's run of records.
+
+A partition is busy with one thing at a time: its claim, what was left pending, or a batch. The next batch comes when it is free.
+Positions belong to the tasks (streams/task.py); Faust commits nothing.
+
+**Epochs.** Every seek of a partition has a number, its epoch, noted in the consumer's own thread without an await between seek
+and note, and records carry the epoch in which they were taken. So records from before a seek are never delivered after it. And
+when records of the current epoch have to be dropped, because a rebalance has begun, the epoch is over: nothing of the
+partition passes until it is sought again, and then from its task's position.
+
+**Names in use that Faust and aiokafka do not promise** (their versions are pinned; tests/unit/streams/test_consumer.py says of
+each what breaks without it):
+
+- AIOKafkaConsumerThread._create_worker_consumer, and of its result _isolation_level and _fetch_max_wait_ms
+- AIOKafkaConsumerThread._fetch_records, _ensure_consumer
+- Consumer._new_consumer_thread, _thread, _getmany, _get_active_partitions, _to_message, _read_offset
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from itertools import count
+from typing import Any, NamedTuple, Protocol
+
+from aiokafka.errors import IllegalStateError
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, Message
+
+from agents.batch import Batch, Record
+from agents.measure import Measure
+from schemas.metrics import BATCHES, RECORDS
+
+_FETCH_MAX_WAIT_MS = 100
+"""Faust's 1500 lets one idle partition hold up all others of its broker for so long."""
+
+_BRIEFLY_SECONDS = 0.02
+"""How long to wait for records of the free partitions while others are busy and may become free."""
+
+
+class Task(Protocol):
+    """A claimed partition: streams/task.py and streams/pending.py have them."""
+
+    @property
+    def position(self) -> int:
+        """The offset of the next record to read."""
+
+    async def settle(self) -> None:
+        """Finish what was left half done, before anything new."""
+
+    async def run(self, batch: Batch) -> None:
+        """Work on a batch and commit it."""
+
+    def close(self) -> None:
+        """Let go of it. Blocking."""
+
+
+class Host(Protocol):
+    """What the consumer needs of the app around it: streams/app.py."""
+
+    measure: Measure
+
+    def contract_name(self, topic: str) -> str:
+        """The name in schemas/topics.py of a topic on the broker."""
+
+    async def claim(self, tp: TP) -> Task:
+        """Claim a partition. Never abandoned: cancelled, it still returns what it claimed."""
+
+    async def close_task(self, task: Task) -> None:
+        """Close a task, in another thread."""
+
+    def claimed(self) -> None:
+        """All partitions of an assignment are claimed, be they none."""
+
+    async def failed(self, error: Exception) -> None:
+        """End the process."""
+
+
+class Taken(NamedTuple):
+    """Records of one partition, and the epoch in which they were taken."""
+
+    epoch: int
+    records: list[Record]
+
+
+class Forgetful(dict[TP, int | None]):
+    """Faust's last read offsets, below which it drops messages, and whose gaps it collects: positions are not its business."""
+
+    def __getitem__(self, tp: TP) -> None:
+        return None
+
+    def __setitem__(self, tp: TP, offset: int | None) -> None:
+        return None
+
+
+class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The thread in which aiokafka's consumer lives."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"  # noqa: SLF001 (else what was aborted is delivered)
+        consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS  # noqa: SLF001
+        self._epochs: dict[TP, int] = {}
+        return consumer
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Taken]:
+        records = await super()._fetch_records(*args, **kwargs)
+        # No await from the taking of the records to here.
+        return {TP(*tp): Taken(self._epochs.get(tp, 0), run) for tp, run in records.items()}
+
+    async def seek_to(self, tp: TP, offset: int, epoch: int) -> None:
+        """Go to an offset: what is taken from now on is of this epoch. Raises IllegalStateError if the partition is not ours."""
+        self._ensure_consumer().seek(tp, offset)
+        self._epochs[tp] = epoch  # no await in between
+
+
+class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+    """Delivers batches, and has the tasks of the partitions that are ours."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.host: Host = self.transport.host
+        self.tasks: dict[TP, Task] = {}
+        self._busy: dict[TP, asyncio.Task[None] | Batch] = {}  # a Batch: delivered, and its work has not begun yet
+        self._freed = asyncio.Event()
+        self._epochs: dict[TP, int] = {}
+        self._next_epoch = count(1).__next__
+        self._read_offset = Forgetful()
+
+    def _new_consumer_thread(self) -> BatchThread:
+        return BatchThread(self, loop=self.loop, beacon=self.beacon)
+
+    # Delivering
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+        """The next batch of every partition that is free and has records."""
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        active = self._get_active_partitions()
+        free = {tp for tp in active if tp not in self._busy}
+        if not free:
+            await self._until_freed(timeout)
+            return
+        taken: Mapping[TP, Taken]
+        taken = await self._getmany(free, timeout if len(free) == len(active) else _BRIEFLY_SECONDS)
+        for tp, (epoch, records) in taken.items():
+            if epoch != self._epochs.get(tp):
+                continue  # from before the last seek: they come again
+            if not self.flow_active or self.should_stop:
+                del self._epochs[tp]
+                continue
+            batch = Batch(self.host.contract_name(tp.topic), tp.partition, records)
+            message = self._to_message(tp, records[-1])
+            message.key, message.value = None, batch
+            self._busy[tp] = batch
+            yield tp, message
+
+    async def _until_freed(self, seconds: float) -> None:
+        self._freed.clear()
+        # A partition becomes free, or there are others after a rebalance, which ends the wait in time.
+        await asyncio.wait([asyncio.ensure_future(self._freed.wait())], timeout=seconds)
+
+    def work(self, tp: TP, batch: Batch) -> None:
+        """Begin the work on a delivered batch, unless its partition was given up since."""
+        if self._busy.get(tp) is batch:
+            self._begin(tp, self._work, tp, batch)
+
+    async def _work(self, tp: TP, batch: Batch) -> None:
+        began = time.monotonic()
+        await self.tasks[tp].run(batch)
+        self.host.measure.observe(BATCHES, time.monotonic() - began, topic=batch.topic)
+        self.host.measure.count(RECORDS, len(batch.records), topic=batch.topic)
+
+    # Being busy
+
+    def _begin(self, tp: TP, call: Callable[..., Awaitable[None]], *args: Any) -> None:
+        async def busy() -> None:
+            try:
+                await call(*args)
+            except Exception as error:  # noqa: BLE001 (whatever it is, the process ends by it)
+                await self.host.failed(error)
+            finally:
+                if self._busy.get(tp) is asyncio.current_task():
+                    del self._busy[tp]
+                    self._freed.set()
+
+        self._busy[tp] = asyncio.create_task(busy())
+
+    async def _settle(self, seconds: float) -> None:
+        """Let what is under way end for so long, then interrupt it. A commit that has begun is waited for in any case."""
+        under_way = [busy for busy in self._busy.values() if isinstance(busy, asyncio.Task)]
+        if under_way:
+            _, late = await asyncio.wait(under_way, timeout=seconds)
+            for busy in late:
+                busy.cancel()
+            if late:
+                await asyncio.wait(late)
+        self._busy.clear()
+
+    # Assignments
+
+    async def wait_empty(self) -> None:
+        """Before partitions are taken away, and before the end: at most half a session for what is under way."""
+        self._epochs.clear()
+        await self._settle(self.app.conf.broker_session_timeout / 2)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Close the tasks of the partitions that did not come back, before another worker's or our own next claim."""
+        self._epochs.clear()
+        await self._settle(0)
+        for tp in set(self.tasks) - assigned:
+            await self.host.close_task(self.tasks.pop(tp))
+        await super().on_partitions_assigned(assigned, generation_id)
+        if not assigned:
+            self.host.claimed()
+
+    async def perform_seek(self) -> None:
+        """After an assignment: take up every partition, each by itself."""
+        self._epochs.clear()
+        await self._settle(0)
+        for tp in self.assignment():
+            self._begin(tp, self._take_up, tp)
+
+    async def _take_up(self, tp: TP) -> None:
+        """Claim the partition if it is new, go to its position, and finish what was left pending."""
+        if tp not in self.tasks:
+            self.tasks[tp] = await self.host.claim(tp)
+        task = self.tasks[tp]
+        epoch = self._epochs[tp] = self._next_epoch()  # known here before any record can carry it
+        try:
+            await self._thread.call_thread(self._thread.seek_to, tp, task.position, epoch)
+        except IllegalStateError:
+            return  # taken away meanwhile: the next assignment sees to it
+        if self.tasks.keys() >= self.assignment():
+            self.host.claimed()
+        await task.settle()
+
+    async def on_stop(self) -> None:
+        """Give up the tasks, when the last commit is done."""
+        await super().on_stop()
+        while self.tasks:
+            _, task = self.tasks.popitem()
+            await self.host.close_task(task)
+
+    # Faust's own bookkeeping, which has nothing to do here
+
+    async def commit(self, topics: Iterable[Any] | None = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002
+        """Nothing: positions are committed with what they stand for."""
+        return False
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: it would look for Faust's own commits."""
+
+
+class BatchTransport(driver.Transport):  # type: ignore[misc]
+    """Kafka, through aiokafka, in batches."""
+
+    Consumer = BatchConsumer
+
+    def __init__(self, *args: Any, host: Host, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.host = host

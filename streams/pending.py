@@ -1,0 +1,215 @@
+"""Exactly once, in effect, into ClickHouse, which has no part in Kafka's transactions: inserts that are safe to repeat.
+
+Before rows are sent, the range of records that they come from is committed as pending, with the position unmoved. Whoever has
+the partition then, after whatever kill, reads exactly that range and sends it again, and ClickHouse drops by its token what it
+has. It remembers a number of tokens (replicated tables also for a time): so inserts are paced, and a range that has been
+pending for too long is not sent.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from agents.batch import Batch, Record
+from agents.measure import Measure
+from agents.retry import Retry
+from schemas.errors import StrangeWorld
+from schemas.metrics import INSERT, ROWS
+from schemas.tables import Rows, Table
+from streams.claim import Claim, Source
+from streams.pace import Pace
+from streams.position import Pending
+from streams.task import Reached, Step, unwatched
+from streams.telemetry import timed
+from streams.threads import finish
+
+_SILENCE_SECONDS = 30.0
+_AT_ONCE = 1000  # records taken together
+
+
+class Writer(Protocol):
+    """What writes rows: sinks/clickhouse/writer.py."""
+
+    def prepare(self, rows: Rows) -> bytes:
+        """The rows as they are sent. Raises Refused when they do not fit their table: before anything is pending."""
+
+    async def insert(self, table: Table, block: bytes, token: str) -> None:
+        """Send them; harmless when they are there already. Raises Unavailable or Refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """What store does with a batch: records to rows (at most one Rows a table), and who writes those."""
+
+    rows: Callable[[Batch], list[Rows]]
+    writer: Writer
+    retry: Retry
+
+
+Blocks = Sequence[tuple[Rows, bytes]]
+"""Rows, and what the writer made of them."""
+
+
+class PendingTask:
+    """A claimed partition of an agent that reads from Kafka and writes to ClickHouse."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        sink: Sink,
+        *,
+        topic: str,
+        read: Callable[[Source, int, int], list[Record]],
+        longest: timedelta,
+        pace: Pace,
+        threads: Executor,
+        measure: Measure,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        reached: Reached = unwatched,
+    ) -> None:
+        """`topic`: the contract's name; `read`: a range of records (see `read_range`); `longest`: that a range may be pending."""
+        self._claim = claim
+        self._sink = sink
+        self._topic = topic
+        self._read = read
+        self._longest = longest
+        self._pace = pace
+        self._threads = threads
+        self._measure = measure
+        self._clock = clock
+        self._reached = reached
+
+    @property
+    def position(self) -> int:
+        """The offset of the next record to read: behind what is pending, which `settle` sees to."""
+        position = self._claim.position
+        return position.pending.last + 1 if position.pending else position.offset
+
+    async def settle(self) -> None:
+        """Finish what was pending when the partition's last owner, or we ourselves, were interrupted."""
+        position = self._claim.position
+        if position.pending is None:
+            return
+        last = position.pending.last
+        records = await finish(self._threads, self._read, self._claim.source, position.offset, last)
+        batch = Batch(self._topic, self._claim.source.partition, records)
+        blocks = await finish(self._threads, self._prepare, batch)
+        await self._insert(blocks)
+        await self._commit(last + 1)
+
+    async def run(self, batch: Batch) -> None:
+        """1. rows  2. commit the same position with the range pending  3. INSERT, with a token of the range  4. commit the next position."""
+        # 1. rows
+        blocks = await finish(self._threads, self._prepare, batch)
+        self._reached(Step.WORKED)
+        if blocks:
+            await self._pace()
+            # 2. commit the same position with the range pending
+            await self._commit(self._claim.position.offset, Pending(batch.next - 1, self._clock()))
+            self._reached(Step.PENDING)
+            # 3. INSERT, with a token of the range
+            await self._insert(blocks)
+            self._reached(Step.INSERTED)
+        # 4. commit the next position
+        await self._commit(batch.next)
+        self._reached(Step.COMMITTED)
+
+    def close(self) -> None:
+        """Nothing is held but the claim."""
+
+    def _prepare(self, batch: Batch) -> Blocks:
+        return [(rows, self._sink.writer.prepare(rows)) for rows in self._sink.rows(batch)]
+
+    async def _commit(self, offset: int, pending: Pending | None = None) -> None:
+        def commit() -> None:
+            self._claim.begin()
+            self._claim.commit(replace(self._claim.position, offset=offset, pending=pending))
+
+        await finish(self._threads, commit)
+
+    async def _insert(self, blocks: Blocks) -> None:
+        for rows, block in blocks:
+            table = rows.table
+            token = self._token(table)
+
+            async def insert(table: Table = table, block: bytes = block, token: str = token) -> None:
+                self._check_age()
+                with timed(self._measure, INSERT, table=table.name):
+                    await self._sink.writer.insert(table, block, token)
+
+            await self._sink.retry(insert)
+            self._measure.count(ROWS, len(rows.values), table=table.name)
+
+    def _token(self, table: Table) -> str:
+        """The same for the same rows, and for no others: the topic's id tells it from one made anew under the same name."""
+        source, position = self._claim.source, self._claim.position
+        last = position.pending.last if position.pending else None
+        return f"{source.topic_id}:{source.partition}:{position.offset}-{last}:{table.name}"
+
+    def _check_age(self) -> None:
+        """Raises StrangeWorld when ClickHouse may have forgotten that it has the rows."""
+        pending = self._claim.position.pending
+        if pending and self._clock() - pending.since > self._longest:
+            source, first = self._claim.source, self._claim.position.offset
+            raise StrangeWorld(
+                f"rows of {source}, offsets {first} to {pending.last}, are pending since {pending.since:%Y-%m-%d %H:%M} UTC, longer "
+                f"than ClickHouse surely remembers inserts ({self._longest}): if it has none of them, start once with a larger "
+                "SAFELIGHT_PENDING_AGE"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAgain:
+    """A record of a pending range."""
+
+    key: bytes | None
+    value: bytes | None
+    offset: int
+    timestamp: int
+
+
+def read_range(brokers: str, source: Source, first: int, last: int) -> list[Record]:
+    """The committed records from `first` to `last`, of which at least `last` is there. Blocking.
+
+    Raises StrangeWorld when the log does not have them any more.
+    """
+    config = {
+        "bootstrap.servers": brokers,
+        "group.id": "-",  # required, and never used: nothing is committed
+        "enable.auto.commit": False,
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "error",
+        "fetch.wait.max.ms": 50,
+        "log_level": 0,
+    }
+    with closing(Consumer(config)) as consumer:
+        here = TopicPartition(source.topic, source.partition, first)
+        low, _ = consumer.get_watermark_offsets(here, _SILENCE_SECONDS)
+        if low > first:
+            raise StrangeWorld(
+                f"rows of {source}, offsets {first} to {last}, are pending, and the log begins at {low}: its retention is shorter "
+                "than the store worker was away"
+            )
+        consumer.assign([here])
+        return list(_up_to(last, consumer))
+
+
+def _up_to(last: int, consumer: Consumer) -> Iterator[Record]:
+    heard = time.monotonic()
+    while time.monotonic() - heard < _SILENCE_SECONDS:
+        for message in consumer.consume(_AT_ONCE, 0.1):
+            if error := message.error():
+                if error.retriable():
+                    continue
+                raise KafkaException(error)
+            heard = time.monotonic()
+            yield ReadAgain(message.key(), message.value(), message.offset(), message.timestamp()[1])
+            if message.offset() >= last:
+                return
+    raise TimeoutError(f"no record for {_SILENCE_SECONDS:.0f} s, before the end of a pending range")

@@ -1,0 +1,172 @@
+"""Topics on the broker as schemas/topics.py declares them, and how far each agent is behind. Blocking."""
+
+import logging
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
+
+from schemas.errors import StrangeWorld, Unavailable
+from schemas.topics import TOPICS, Topic
+from streams.settings import Settings
+from streams.topology import FLOWS
+
+_LOG = logging.getLogger(__name__)
+_TIMEOUT_SECONDS = 15.0
+_NEARLY = 20
+"""A lag up to so many is counted record by record: the log's end counts transactions' markers, which are nobody's work."""
+
+
+def ensure(settings: Settings) -> list[str]:
+    """Create the topics that are missing and return their names on the broker; safe to repeat, and to run twice at once.
+
+    Of those that exist, settings that differ from the declared ones are logged as warnings, since an operator may have meant
+    them. Raises StrangeWorld for another number of partitions, which moves keys, and Unavailable without a broker.
+    """
+    admin = _admin(settings)
+    found = _describe(admin, settings, TOPICS)
+    missing = [topic for topic in TOPICS if topic not in found]
+    for topic, description in found.items():
+        _check_partitions(settings, topic, description)
+    for difference in _differences(admin, settings, found):
+        _LOG.warning("%s", difference)
+    new = [
+        NewTopic(settings.topic(topic), settings.partitions_of(topic), settings.replication, config=topic.config)
+        for topic in missing
+    ]
+    for future in admin.create_topics(new).values() if new else ():
+        try:
+            future.result(_TIMEOUT_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else was quicker
+                raise
+    _wait_for(admin, settings, missing)
+    return [settings.topic(topic) for topic in missing]
+
+
+def topic_ids(settings: Settings, topics: Iterable[Topic]) -> dict[str, str]:
+    """The broker's id of each topic, by its name there: what tells a topic from one made anew.
+
+    Raises StrangeWorld when one is missing or has another number of partitions, and Unavailable without a broker.
+    """
+    found = _describe(_admin(settings), settings, topics)
+    for topic in topics:
+        if topic not in found:
+            raise StrangeWorld(f"{settings.brokers} has no topic {settings.topic(topic)}: run `safelight topics --create`")
+        _check_partitions(settings, topic, found[topic])
+    return {description.name: str(description.topic_id) for description in found.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far an agent is behind in one partition: `records` that it has not committed yet, from `position` on."""
+
+    agent: str
+    topic: str
+    partition: int
+    position: int
+    records: int
+
+
+def lag(settings: Settings) -> list[Lag]:
+    """Of every agent, by the topics that it reads. Raises Unavailable without a broker."""
+    lags = []
+    for flow in FLOWS.values():
+        config = {
+            "bootstrap.servers": settings.brokers,
+            "group.id": settings.group(flow.agent),
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 50,
+            "log_level": 0,
+        }
+        with closing(Consumer(config)) as consumer:
+            try:
+                lags += [
+                    _lag(consumer, flow.agent, TopicPartition(settings.topic(topic), partition))
+                    for topic in flow.sources
+                    for partition in range(settings.partitions_of(topic))
+                ]
+            except KafkaException as error:
+                raise Unavailable("Kafka", f"{settings.brokers}: {error.args[0].str()}") from error
+    return lags
+
+
+def _lag(consumer: Consumer, agent: str, here: TopicPartition) -> Lag:
+    low, high = consumer.get_watermark_offsets(here, _TIMEOUT_SECONDS)
+    committed = consumer.committed([here], _TIMEOUT_SECONDS)[0].offset
+    position = max(committed, low)
+    records = high - position
+    if 0 < records <= _NEARLY:
+        consumer.assign([TopicPartition(here.topic, here.partition, position)])
+        records = _count(consumer)
+        consumer.unassign()
+    return Lag(agent, here.topic, here.partition, position, records)
+
+
+def _count(consumer: Consumer) -> int:
+    number = 0
+    while message := consumer.poll(_TIMEOUT_SECONDS):
+        error = message.error()
+        if error is None:
+            number += 1
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (the name confluent_kafka gives it)
+            return number
+        else:
+            raise KafkaException(error)
+    return number
+
+
+def _admin(settings: Settings) -> AdminClient:
+    return AdminClient({"bootstrap.servers": settings.brokers, "log_level": 0})
+
+
+def _describe(admin: AdminClient, settings: Settings, topics: Iterable[Topic]) -> dict[Topic, TopicDescription]:
+    """Those of the topics that are there."""
+    named = {settings.topic(topic): topic for topic in topics}
+    found = {}
+    futures = admin.describe_topics(TopicCollection(list(named)), request_timeout=_TIMEOUT_SECONDS)
+    for name, future in futures.items():
+        try:
+            found[named[name]] = future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise Unavailable("Kafka", f"{settings.brokers}: {error.args[0].str()}") from error
+    return found
+
+
+def _check_partitions(settings: Settings, topic: Topic, found: TopicDescription) -> None:
+    if len(found.partitions) != settings.partitions_of(topic):
+        raise StrangeWorld(
+            f"{found.name} has {len(found.partitions)} partitions, the contract says {settings.partitions_of(topic)}: set "
+            f"SAFELIGHT_PARTITIONS to what it was made with, or delete the topic and run `safelight topics --create`"
+        )
+
+
+def _differences(admin: AdminClient, settings: Settings, found: dict[Topic, TopicDescription]) -> list[str]:
+    resources = {ConfigResource(ResourceType.TOPIC, settings.topic(topic)): topic for topic in found}
+    if not resources:
+        return []
+    differences = []
+    for resource, future in admin.describe_configs(list(resources), request_timeout=_TIMEOUT_SECONDS).items():
+        actual = future.result()
+        for name, declared in resources[resource].config.items():
+            if name in actual and actual[name].value != declared:
+                differences.append(
+                    f"{resource.name}: {name} is {actual[name].value}, declared is {declared} "
+                    f"(`kafka-configs --alter --topic {resource.name} --add-config {name}={declared}` makes it so)"
+                )
+    return differences
+
+
+def _wait_for(admin: AdminClient, settings: Settings, topics: list[Topic]) -> None:
+    """Until every broker's metadata has them: a topic that was just made is not there at once."""
+    end = time.monotonic() + _TIMEOUT_SECONDS
+    while len(_describe(admin, settings, topics)) < len(topics):
+        if time.monotonic() > end:
+            raise Unavailable("Kafka", f"topics made on {settings.brokers} do not appear")
+        time.sleep(0.05)

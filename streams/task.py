@@ -1,0 +1,112 @@
+"""A task is what one input partition is to the worker that has it (the word is Kafka Streams'). This is where exactly once lives.
+
+One batch is one transaction: outputs, changes of the state and the new position appear together or not at all, whatever is
+killed. So the work may be interrupted, repeated and differ. (A sink outside Kafka needs more: streams/pending.py.)
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from enum import StrEnum
+from typing import Protocol
+
+from agents.batch import Agent, Batch, Output
+from schemas import codec
+from schemas.topics import Topic
+from streams.claim import Claim, Message
+from streams.threads import finish
+
+
+class Step(StrEnum):
+    """The boundaries of a batch: what has just been done."""
+
+    WORKED = "worked"
+    BEGUN = "begun"
+    PUBLISHED = "published"
+    COMMITTED = "committed"
+    APPLIED = "applied"
+    PENDING = "pending"
+    INSERTED = "inserted"
+
+
+Reached = Callable[[Step], None]
+"""Called at each boundary, in the thread that is there: where a test kills the process."""
+
+
+def unwatched(_: Step) -> None:
+    """Nobody watches the boundaries."""
+
+
+class PartitionState(Protocol):
+    """What a task needs of its partition's state: streams/state.py has it."""
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The value of each key, None where there is none."""
+
+    def apply(self, changes: Mapping[bytes, bytes | None], offset: int | None) -> None:
+        """Write changes that are committed to the changelog up to `offset`."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class Task:
+    """A claimed partition of an agent that reads from Kafka and writes to Kafka."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        agent: Agent,
+        state: PartitionState,
+        *,
+        changelog: str | None,
+        topic: Callable[[Topic], str],
+        threads: Executor,
+        reached: Reached = unwatched,
+    ) -> None:
+        """`changelog`: its topic's name on the broker; `topic`: that of every other."""
+        self._claim = claim
+        self._agent = agent
+        self._state = state
+        self._changelog = changelog
+        self._topic = topic
+        self._threads = threads
+        self._reached = reached
+
+    @property
+    def position(self) -> int:
+        """The offset of the next record to read."""
+        return self._claim.position.offset
+
+    async def settle(self) -> None:
+        """Nothing is ever left half done."""
+
+    async def run(self, batch: Batch) -> None:
+        """1. work  2. begin  3. publish outputs and changes  4. commit with the position  5. apply the changes to the local store."""
+        # 1. work
+        result = await self._agent(batch, self._state)
+        self._reached(Step.WORKED)
+        await finish(self._threads, self._commit, result.outputs, result.changes, batch.next)
+
+    def _commit(self, outputs: Sequence[Output], changes: Mapping[bytes, bytes | None], position: int) -> None:
+        """The steps that block. Never abandoned once begun; whatever fails, the process ends and the next claim aborts it."""
+        if changes and self._changelog is None:
+            raise ValueError("an agent without a changelog has changed its state")
+        messages = [Message(self._topic(output.topic), output.key, codec.encode(output.event)) for output in outputs]
+        # 2. begin
+        self._claim.begin()
+        self._reached(Step.BEGUN)
+        # 3. publish outputs and changes
+        self._claim.publish(messages)
+        last_change = self._claim.publish_changes(self._changelog or "", changes)
+        self._reached(Step.PUBLISHED)
+        # 4. commit with the position
+        self._claim.commit(replace(self._claim.position, offset=position))
+        self._reached(Step.COMMITTED)
+        # 5. apply the changes to the local store
+        self._state.apply(changes, last_change())
+        self._reached(Step.APPLIED)
+
+    def close(self) -> None:
+        """Let go of the partition's state."""
+        self._state.close()

@@ -1,0 +1,134 @@
+"""The pipeline on one page: which agent reads what, publishes what, remembers what, and what its function needs.
+
+    photos.events ─► admit ─► photos.admitted ─► enrich ─► photos.enriched ─► group ─► photos.grouped ─► store ─► ClickHouse
+
+Beside the road: admit sends what it refuses straight to photos.enriched, and bytes that are no event to photos.dead_letter;
+every worker's metrics travel on ops.metrics; store reads both.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+
+from agents.batch import Agent
+from agents.measure import Measure
+from agents.retry import Retry
+from schemas.errors import StrangeWorld
+from schemas.metrics import WAITED
+from schemas.topics import (
+    ADMIT_CHANGELOG,
+    ADMITTED,
+    DEAD_LETTER,
+    ENRICHED,
+    EVENTS,
+    GROUP_CHANGELOG,
+    GROUPED,
+    METRICS,
+    Topic,
+)
+from streams.pace import inserts_within
+from streams.pending import Sink
+from streams.settings import Settings
+
+Work = Agent | Sink
+"""What a worker does with a batch: an agent's outputs go to Kafka, a sink's rows to ClickHouse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One agent's place in the pipeline. `open` binds its function to what that needs, for as long as the worker runs."""
+
+    agent: str
+    sources: tuple[Topic, ...]
+    open: Callable[[Settings, Measure], AbstractAsyncContextManager[Work]]
+    publishes: tuple[Topic, ...] = ()
+    changelog: Topic | None = None
+    batch_records: Callable[[Settings], int] = lambda settings: settings.batch_records
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """All that have to be on the broker."""
+        return (*self.sources, *self.publishes, *([self.changelog] if self.changelog else []), METRICS)
+
+
+# Each imports its agent itself: a worker loads what its own agent needs, and image and model code is heavy.
+
+
+@asynccontextmanager
+async def _admit(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
+    from agents.admit import Rules, admit  # noqa: PLC0415
+
+    rules = Rules(
+        generation=settings.generation,
+        partitions=settings.partitions,
+        remember=settings.remember,
+        hash_key=settings.hash_key.get_secret_value().encode(),
+        version=version("safelight"),
+    )
+    yield partial(admit, rules=rules, clock=_now, measure=measure)
+
+
+@asynccontextmanager
+async def _enrich(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
+    from agents.enrich import enrich, open_look  # noqa: PLC0415
+
+    async with open_look(
+        object_roots=settings.object_roots,
+        max_object_bytes=settings.max_object_bytes,
+        triton=settings.triton,
+        models=settings.models,
+        measure=measure,
+    ) as look:
+        yield partial(enrich, look=look, version=version("safelight"), clock=_now, measure=measure)
+
+
+@asynccontextmanager
+async def _group(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
+    from agents.group import group  # noqa: PLC0415
+
+    yield partial(group, hash_key=settings.hash_key.get_secret_value().encode(), measure=measure)
+
+
+@asynccontextmanager
+async def _store(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
+    from agents.store import store  # noqa: PLC0415
+    from sinks.clickhouse.writer import ClickHouseWriter  # noqa: PLC0415
+
+    retry = Retry("clickhouse", on_wait=partial(measure.count, WAITED, dependency="clickhouse"))
+    writer = await retry(
+        partial(
+            ClickHouseWriter.open,
+            url=settings.clickhouse_url,
+            user=settings.clickhouse_user,
+            password=settings.clickhouse_password.get_secret_value(),
+            database=settings.database,
+        )
+    )
+    try:
+        remembered = inserts_within(settings.pending_age) * (settings.partitions + DEAD_LETTER.partitions)
+        if writer.memory.inserts < remembered or (writer.memory.age or settings.pending_age) < settings.pending_age:
+            raise StrangeWorld(
+                f"ClickHouse's tables in {settings.database} remember too few inserts ({writer.memory.inserts} of {remembered}) or forget "
+                "them too soon: lower SAFELIGHT_PENDING_AGE, or make the database anew and run `safelight migrate`"
+            )
+        yield Sink(partial(store, measure=measure), writer, retry)
+    finally:
+        await writer.close()
+
+
+FLOWS = {
+    flow.agent: flow
+    for flow in (
+        Flow("admit", (EVENTS,), _admit, (ADMITTED, ENRICHED, DEAD_LETTER), ADMIT_CHANGELOG),
+        Flow("enrich", (ADMITTED,), _enrich, (ENRICHED,), batch_records=lambda settings: settings.enrich_batch_records),
+        Flow("group", (ENRICHED,), _group, (GROUPED,), GROUP_CHANGELOG),
+        Flow("store", (GROUPED, DEAD_LETTER, METRICS), _store),
+    )
+}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
