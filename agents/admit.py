@@ -41,9 +41,7 @@ class Rules:
     version: str
 
 
-async def admit(
-    batch: Batch, state: State, *, rules: Rules, clock: Callable[[], datetime], measure: Measure
-) -> Result:
+async def admit(batch: Batch, state: State, *, rules: Rules, clock: Callable[[], datetime], measure: Measure) -> Result:
     """Each record becomes a PhotoAdmitted, a PhotoRejected, or a DeadLetter if nobody can attribute it; repeats nothing.
 
     A repeat is the same owner, event_id and content as an event that was admitted not longer than `rules.remember` ago.
@@ -135,7 +133,8 @@ class _Admission:
             return
         if known and not refused:
             self._refuse(
-                reading, Rejected(Reason.EVENT_ID_REUSED, "event_id was used before, for a photo with other content_sha256")
+                reading,
+                Rejected(Reason.EVENT_ID_REUSED, "event_id was used before, for a photo with other content_sha256"),
             )
             return
         self._take(reading)

@@ -54,7 +54,8 @@ def check(photo: PhotoUploaded, appended_at: datetime) -> None:
         raise _invalid("captured_at", f"is {photo.captured_at:%Y-%m-%d}, outside 1900 to 2299")
     if not _EARLIEST <= photo.uploaded_at <= appended_at + _CLOCK_SKEW:
         raise _invalid(
-            "uploaded_at", f"is {photo.uploaded_at:%Y-%m-%d}, before 1900 or more than a day after the broker got the event"
+            "uploaded_at",
+            f"is {photo.uploaded_at:%Y-%m-%d}, before 1900 or more than a day after the broker got the event",
         )
     if photo.traceparent is not None and not _traceparent(photo.traceparent):
         raise _invalid("traceparent", "is not of the form that W3C Trace Context gives it")

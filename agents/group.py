@@ -1,16 +1,19 @@
 """group, per owner: puts outcomes in order and says what each is to its owner's library."""
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from agents.batch import Batch, Output, Result, State
+from agents.batch import Batch, Delivery, Output, Result, State
 from agents.measure import Measure
 from agents.remember import KeyedHash
 from schemas import metrics
 from schemas.errors import Reason
 from schemas.events import PhotoEnriched, PhotoGrouped, PhotoRejected, Root, Stamp
 from schemas.topics import GROUPED
+
+Outcome: TypeAlias = PhotoEnriched | PhotoRejected
 
 Position: TypeAlias = tuple[Root, int, int]
 """(root, attempt, fill): which outcome of a photo is newer."""
@@ -44,7 +47,8 @@ async def group(batch: Batch, state: State, *, hash_key: bytes, measure: Measure
     is the photo's first outcome, that is all that is remembered of it.
     """
     key_of = KeyedHash(hash_key, b"group photo")
-    outcomes = [delivery.event for delivery in batch.deliveries(PhotoEnriched, PhotoRejected)]
+    deliveries: Iterable[Delivery[Outcome]] = batch.deliveries(PhotoEnriched, PhotoRejected)
+    outcomes = [delivery.event for delivery in deliveries]
     keys = [key_of(outcome.owner_id.encode(), outcome.photo_id.encode()) for outcome in outcomes]
     result = Result()
     stale = 0
@@ -62,7 +66,7 @@ async def group(batch: Batch, state: State, *, hash_key: bytes, measure: Measure
     return result
 
 
-def _stamp(outcome: PhotoEnriched | PhotoRejected, known: _Known | None) -> Stamp | None:
+def _stamp(outcome: Outcome, known: _Known | None) -> Stamp | None:
     """What the outcome is to its library; None when it is not news."""
     if known is None:
         return Stamp.FIRST
@@ -76,7 +80,7 @@ def _stamp(outcome: PhotoEnriched | PhotoRejected, known: _Known | None) -> Stam
     return Stamp.FILLED if at[:2] == known.seen[:2] else Stamp.AGAIN
 
 
-def _after(outcome: PhotoEnriched | PhotoRejected, known: _Known | None) -> _Known:
+def _after(outcome: Outcome, known: _Known | None) -> _Known:
     """What is known once the outcome has passed."""
     at = _position(outcome)
     known = known or _Known(_LOWEST, None)
@@ -85,13 +89,13 @@ def _after(outcome: PhotoEnriched | PhotoRejected, known: _Known | None) -> _Kno
     return _Known(max(at, known.latest), at if isinstance(outcome, PhotoEnriched) else known.seen)
 
 
-def _position(outcome: PhotoEnriched | PhotoRejected) -> Position | None:
+def _position(outcome: Outcome) -> Position | None:
     if isinstance(outcome, PhotoRejected) and outcome.reason == Reason.WRONG_PARTITION:
         return None
     return outcome.root, outcome.attempt, outcome.fill
 
 
-def _grouped(outcome: PhotoEnriched | PhotoRejected, stamp: Stamp) -> PhotoGrouped:
+def _grouped(outcome: Outcome, stamp: Stamp) -> PhotoGrouped:
     return PhotoGrouped(
         photo_id=outcome.photo_id,
         owner_id=outcome.owner_id,

@@ -102,7 +102,7 @@ class Retry:
 
     def _delay(self, tries: int, why: Unavailable) -> float:
         # The exponent is bounded because the power would overflow one day; 2 ** 30 is beyond any cap.
-        delay = self._rng() * min(self._cap, self._first * 2 ** min(tries, 30))
+        delay = self._rng() * min(self._cap, self._first * 2.0 ** min(tries, 30))
         patience = min(why.retry_after, _LONGEST_PATIENCE).total_seconds() if why.retry_after else 0.0
         return max(delay, patience)
 

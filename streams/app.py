@@ -9,13 +9,16 @@ agents are.
     faust -A streams.app:enrich worker -l info --without-web
 
 with settings from SAFELIGHT_* variables. An app is made when it is asked for: importing this module connects to nothing.
+
+Ready: when the partitions of the first assignment are claimed (be they none), the file `run/<agent>.ready` appears in the data
+folder, and goes when the app stops; of further workers of the agent on the same folder, `run/<agent>-<slot>.ready`. After a
+kill the next one removes it as it starts.
 """
 
 import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -57,17 +60,13 @@ def build(agent: str, settings: Settings) -> "AgentApp":
     return AgentApp(FLOWS[agent], settings)
 
 
-def nothing() -> None:
-    """What happens when all partitions are claimed, by default."""
-
-
 class AgentApp(faust.App):  # type: ignore[misc]
     """An app that runs one agent, a batch a partition at a time."""
 
-    def __init__(
-        self, flow: Flow, settings: Settings, *, on_claimed: Callable[[], None] = nothing, reached: Reached = unwatched
-    ) -> None:
-        """`on_claimed` is called when all partitions of an assignment are ours; `reached` at every boundary of a batch."""
+    logger = logging.getLogger("faust.streams")  # of what Faust's base class says
+
+    def __init__(self, flow: Flow, settings: Settings, *, reached: Reached = unwatched) -> None:
+        """`reached` is called at every boundary of a batch."""
         session = settings.session.total_seconds()
         super().__init__(
             settings.group(flow.agent),
@@ -90,8 +89,8 @@ class AgentApp(faust.App):  # type: ignore[misc]
         )
         self.flow = flow
         self.settings = settings
-        self.on_claimed = on_claimed
-        self.reached = reached
+        self.opened = False  # whether on_start has come to its end
+        self._reached = reached
         self.transport = BatchTransport(self.conf.broker, app=self, host=self)
         self._contract_names = {settings.topic(topic): topic.name for topic in flow.sources}
         self.agent(
@@ -116,25 +115,28 @@ class AgentApp(faust.App):  # type: ignore[misc]
         """Make none of the folders that Faust's tables would need."""
 
     async def on_start(self) -> None:
-        """See that the topics are there, take a folder, and open what the agent's function needs."""
+        """See that the topics are there, take a folder, and open what the agent's function needs; closed in the other order."""
         await super().on_start()
+        settings, opened = self.settings, self.async_exit_stack
         self._threads = ThreadPoolExecutor(self._most_partitions(), thread_name_prefix="task")
+        opened.callback(self._threads.shutdown)
         self._topic_ids = await self._look_around()
-        self.slot = Slot(self.settings.data / "state" / self.settings.group(self.flow.agent))
-        self._group = Group(self.settings.brokers, self.settings.group(self.flow.agent))
-        self._metrics = MetricsTopic(self.settings.brokers, self.settings.topic(METRICS))
+        self.slot = Slot(settings.data / "state" / settings.group(self.flow.agent))
+        opened.callback(self.slot.close)
+        self._ready = settings.data / "run" / f"{self.flow.agent}{f'-{self.slot.number}' if self.slot.number else ''}.ready"
+        self._ready.parent.mkdir(parents=True, exist_ok=True)
+        self._ready.unlink(missing_ok=True)
+        opened.callback(self._ready.unlink, missing_ok=True)
+        self._group = Group(settings.brokers, settings.group(self.flow.agent))
+        opened.push_async_callback(finish, self._threads, self._group.close)
+        metrics = MetricsTopic(settings.brokers, settings.topic(METRICS))
+        opened.push_async_callback(finish, self._threads, metrics.close)
         worker = f"{self.flow.agent}-{socket.gethostname()}-{os.getpid()}"
-        self.measure = Telemetry(agent=self.flow.agent, worker=worker, publish=self._metrics.publish)
-        self._work: Work = await self.add_async_context(self.flow.open(self.settings, self.measure))
+        self.measure = Telemetry(agent=self.flow.agent, worker=worker, publish=metrics.publish)
+        opened.callback(self.measure.report, up=False)
+        self._work: Work = await opened.enter_async_context(self.flow.open(settings, self.measure))
         self.add_future(self._report())
-
-    async def on_shutdown(self) -> None:
-        """Let go, after the last commit."""
-        self.measure.report(up=False)
-        await finish(self._threads, self._metrics.close)
-        await finish(self._threads, self._group.close)
-        self._threads.shutdown()
-        self.slot.close()
+        self.opened = True
 
     async def _look_around(self) -> dict[str, str]:
         while True:
@@ -163,7 +165,9 @@ class AgentApp(faust.App):  # type: ignore[misc]
 
     def claimed(self) -> None:
         """All partitions of an assignment are claimed, be they none."""
-        self.on_claimed()
+        if not self._ready.exists():
+            self._ready.touch()
+            _LOG.info("%s is ready", self.flow.agent)
 
     async def failed(self, error: Exception) -> None:
         """End the process."""
@@ -182,7 +186,7 @@ class AgentApp(faust.App):  # type: ignore[misc]
                 pace=Pace(),
                 threads=self._threads,
                 measure=self.measure,
-                reached=self.reached,
+                reached=self._reached,
             )
         return Task(
             claim,
@@ -191,7 +195,7 @@ class AgentApp(faust.App):  # type: ignore[misc]
             changelog=settings.topic(self.flow.changelog) if self.flow.changelog else None,
             topic=settings.topic,
             threads=self._threads,
-            reached=self.reached,
+            reached=self._reached,
         )
 
     def _state(self, claim: Claim, changelog: Topic) -> Store:

@@ -17,8 +17,10 @@ each what breaks without it):
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from itertools import count
 from typing import Any, NamedTuple, Protocol
 
@@ -35,6 +37,10 @@ _FETCH_MAX_WAIT_MS = 100
 
 _BRIEFLY_SECONDS = 0.02
 """How long to wait for records of the free partitions while others are busy and may become free."""
+
+
+_LOGGER = logging.getLogger("faust.streams")
+"""What Faust's base classes say goes where Faust's other words go."""
 
 
 class Task(Protocol):
@@ -95,6 +101,8 @@ class Forgetful(dict[TP, int | None]):
 class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread in which aiokafka's consumer lives."""
 
+    logger = _LOGGER
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # noqa: SLF001 (else what was aborted is delivered)
@@ -112,9 +120,20 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self._ensure_consumer().seek(tp, offset)
         self._epochs[tp] = epoch  # no await in between
 
+    async def ends(self, tps: Iterable[TP]) -> dict[TP, tuple[int, int]]:
+        """The next offset to take and the log's end, of those partitions for which the broker has said it."""
+        consumer = self._ensure_consumer()
+        found = {}
+        for tp in tps:
+            if tp in consumer.assignment() and (end := consumer.highwater(tp)) is not None:
+                found[tp] = (await consumer.position(tp), end)
+        return found
+
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     """Delivers batches, and has the tasks of the partitions that are ours."""
+
+    logger = _LOGGER
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -156,8 +175,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def _until_freed(self, seconds: float) -> None:
         self._freed.clear()
-        # A partition becomes free, or there are others after a rebalance, which ends the wait in time.
-        await asyncio.wait([asyncio.ensure_future(self._freed.wait())], timeout=seconds)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._freed.wait(), seconds)
 
     def work(self, tp: TP, batch: Batch) -> None:
         """Begin the work on a delivered batch, unless its partition was given up since."""
@@ -169,6 +188,19 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await self.tasks[tp].run(batch)
         self.host.measure.observe(BATCHES, time.monotonic() - began, topic=batch.topic)
         self.host.measure.count(RECORDS, len(batch.records), topic=batch.topic)
+
+    async def lag(self) -> dict[TP, int]:
+        """How many records of each claimed partition are not committed yet, a transaction's markers at the end aside."""
+        claimed = [tp for tp in self._epochs if tp in self.tasks]
+        if not claimed:
+            return {}
+        ends = await self._thread.call_thread(self._thread.ends, claimed)
+        # What a free partition has taken is committed, or a marker, which is never delivered.
+        return {
+            tp: end - (self.tasks[tp].position if tp in self._busy else max(self.tasks[tp].position, taken))
+            for tp, (taken, end) in ends.items()
+            if tp in self.tasks
+        }
 
     # Being busy
 

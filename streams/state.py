@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from schemas.errors import StrangeWorld
 from rocksdict import BlockBasedOptions, Options, Rdict, WriteBatch
 
 _MARK = b"\0mark"  # no key of an agent: those are hashes
@@ -104,6 +105,22 @@ class Store:
     def _trusts(self, mark: Mapping[str, object]) -> bool:
         away = self._clock() - float(str(mark["at"]))
         return mark["topic"] == self.changelog.topic_id and away < _LONGEST_AWAY_SECONDS
+
+
+def restored(folder: Path, changelog: Changelog, brokers: str, *, began: bool) -> Store:
+    """The store in a folder, brought up to the end of its changelog. Blocking; for the owner of the partition alone.
+
+    `began`: whether the partition has a committed position. Raises StrangeWorld when it has none, and yet a state.
+    """
+    store = Store(folder, changelog)
+    restore(store, brokers)
+    if not began and next(store.items(), None):
+        store.close()
+        raise StrangeWorld(
+            f"{changelog.topic}-{changelog.partition} remembers records, and its group has no position any more (it expired, or was "
+            f"deleted): to begin anew, delete {changelog.topic} and run `safelight topics --create`"
+        )
+    return store
 
 
 def restore(store: Store, brokers: str) -> int:

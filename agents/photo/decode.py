@@ -2,14 +2,13 @@
 
 import io
 import struct
-import warnings
 import zlib
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from schemas.errors import Reason, Rejected
 
@@ -34,10 +33,26 @@ _MAGIC = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"GIF8", b"II*\0", b"MM\0*", b"BM")
 _HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftypheim", b"ftypheis")
 _AVIF = (b"ftypavif", b"ftypavis")
 
-# What Pillow's decoders raise on bytes that are not what the format says (tests/property/test_decode.py damages files).
-_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
+# What Pillow's decoders raise on bytes that are not what the format says (a test damages files in many places). A warning
+# is raised only where Python is told to; it says the same.
+_DAMAGE = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, AttributeError),
+    *(struct.error, zlib.error, UserWarning),
+)
 
-_ORIENTATION = 0x0112  # EXIF
+_ORIENTATION = 0x0112
+"""EXIF: 1 upright, else how to turn what was stored (CIPA DC-008, 4.6.5)."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ON_ITS_SIDE = (5, 6, 7, 8)
 
 # Pillow would warn and then refuse by limits of its own, which lie on both sides of ours.
 Image.MAX_IMAGE_PIXELS = None
@@ -63,8 +78,7 @@ def decode(data: bytes, *, short_side: int) -> Picture:
     Raises Rejected: NOT_A_PHOTO, DAMAGED_PHOTO, OBJECT_TOO_LARGE for too many pixels.
     """
     try:
-        with warnings.catch_warnings():
-            return _decode(data, short_side)
+        return _decode(data, short_side)
     except _DAMAGE as error:
         raise _rejection(data, error) from error
 
@@ -74,13 +88,86 @@ def _decode(data: bytes, short_side: int) -> Picture:
     width, height = image.size
     if width * height > MOST_PIXELS:
         raise Rejected(
-            Reason.OBJECT_TOO_LARGE, f"the photo has {width} × {height} pixels, at most {MOST_PIXELS:,} are decoded"
+            Reason.OBJECT_TOO_LARGE, f"the photo has {width} by {height} pixels, at most {MOST_PIXELS:,} are decoded"
         )
     media_type = _FORMATS[image.format or ""]
     image.draft(None, (short_side, short_side))  # JPEG: the decoder scales, at a fraction of the cost
     image.load()
-    turned = image.size
-    image = ImageOps.exif_transpose(image) if _orientation(image) > 1 else image
-    if image.size != turned:
+    orientation = _orientation(image)
+    if orientation in _ON_ITS_SIDE:
         width, height = height, width
-    return Picture(np.asarray(_reduced(_srgb(image), short_side)), width, height, media_type)
+    image = _reduced(_srgb(image), short_side)
+    if orientation in _TURNS:
+        image = image.transpose(_TURNS[orientation])
+    return Picture(np.asarray(image), width, height, media_type)
+
+
+def _orientation(image: Image.Image) -> int:
+    """As EXIF has it; upright if that cannot be read (the pixels may be whole all the same)."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except _DAMAGE:
+        return 1
+
+
+def _reduced(image: Image.Image, short_side: int) -> Image.Image:
+    """Averaged over squares of pixels, as draft does it for JPEG."""
+    factor = min(image.size) // short_side
+    return image.reduce(factor) if factor > 1 else image
+
+
+def _srgb(image: Image.Image) -> Image.Image:
+    """The image in RGB, 8 bits each, colours as sRGB has them; what is transparent becomes white."""
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _eight_bits(image)
+    image = _without_profile(image)
+    if image.mode == "RGB":
+        return image
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey from more bits: 16 bits lose the lower eight; wider ones and floats are stretched over what they hold."""
+    values = np.asarray(image)
+    if values.dtype == np.uint16:
+        return Image.fromarray((values >> 8).astype(np.uint8))
+    values = np.nan_to_num(values.astype(np.float64))
+    low, high = float(values.min()), float(values.max())
+    return Image.fromarray(((values - low) * (255 / max(high - low, 1e-9))).astype(np.uint8))
+
+
+def _without_profile(image: Image.Image) -> Image.Image:
+    """Colours by the embedded ICC profile turned into sRGB; as they are if it is sRGB, or does not fit the image."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "CMYK", "RGBA"):
+        return image
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(source):
+            return image
+        alpha = image.getchannel("A") if image.mode == "RGBA" else None
+        colours = image.convert("RGB") if alpha else image
+        converted = ImageCms.profileToProfile(colours, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, *_DAMAGE):
+        return image
+    if converted is None:  # only when told to work in place, which it was not
+        return image
+    if alpha:
+        converted.putalpha(alpha)
+    return converted
+
+
+def _rejection(data: bytes, error: Exception) -> Rejected:
+    """Why these bytes could not be decoded."""
+    if data[4:12] in _HEIC:
+        return Rejected(Reason.NOT_A_PHOTO, "the object is a HEIC photo, a format that safelight does not read yet")
+    if not (data.startswith(_MAGIC) or data[4:12] in _AVIF):
+        formats = ", ".join(name for name in _OPENED)
+        return Rejected(Reason.NOT_A_PHOTO, f"the object's {len(data)} bytes are none of {formats}")
+    if isinstance(error, UnidentifiedImageError) or "truncated" in str(error).lower():
+        return Rejected(Reason.DAMAGED_PHOTO, f"the file ends after {len(data)} bytes, in the middle of the picture")
+    return Rejected(Reason.DAMAGED_PHOTO, f"the file's {len(data)} bytes begin as a photo does, but cannot be decoded")

@@ -1,6 +1,7 @@
 """Reading objects: only what lies under a configured root, only so much, and only the bytes that the event means."""
 
 import asyncio
+import errno
 import hashlib
 import os
 import re
@@ -40,6 +41,9 @@ _CHUNK_BYTES = 1 << 20
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _GONE = 410
+
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+_NO_RIGHT = "safelight has no right to read the file at object_uri"
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -104,12 +108,16 @@ class Objects:
         return b"".join(kept)
 
 
+class _Forbidden(Unavailable):
+    """The store knows of the request and refuses it."""
+
+
 class Root:
     """One place under which photos may be read."""
 
     def __init__(self, url: str) -> None:
         try:
-            self.location = Location.parse(url.rstrip("/") if not url.endswith("://") else url)
+            self.location = Location.parse(url.rstrip("/"))
         except Rejected as why:
             raise StrangeWorld(
                 f"SAFELIGHT_OBJECT_ROOTS: {why.detail.replace('object_uri', 'a root')}; give URLs such as "
@@ -121,7 +129,9 @@ class Root:
             self._folder, self._store = self._open(url)
         except (OSError, BaseError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise StrangeWorld(f"SAFELIGHT_OBJECT_ROOTS: {url} cannot be opened ({reason}); correct or create it") from error
+            raise StrangeWorld(
+                f"SAFELIGHT_OBJECT_ROOTS: {url} cannot be opened ({reason}); correct or create it"
+            ) from error
 
     def _open(self, url: str) -> "tuple[Path | None, ObjectStore]":
         """The folder, links resolved, if it is one; the store."""
@@ -137,19 +147,19 @@ class Root:
     async def get(self, location: Location) -> "GetResult":
         """Open the object, which lies under the root. Raises Rejected or Unavailable."""
         if self._folder is not None:
-            path = await asyncio.to_thread(_inside, self._folder, location.segments)
+            path = await asyncio.to_thread(_inside, self.name, self._folder, location.segments)
         else:
             path = "/".join(location.segments[len(self.location.segments) :])
         try:
             with self.translated():
                 answer = await self._store.get_async(path)
-        except PermissionDeniedError as error:
+        except _Forbidden as error:
             # Is it this object, or does the store no longer know us? What it served before can tell.
             if self._served is not None and await self._answers(self._served):
                 raise Rejected(
                     Reason.OBJECT_NOT_ALLOWED, "the store refuses this object, and serves others under the same root"
                 ) from error
-            raise Unavailable(self.name, "it refuses to be read: grant safelight the right to read there") from error
+            raise
         self._served = path
         return answer
 
@@ -157,7 +167,7 @@ class Root:
         try:
             with self.translated():
                 await self._store.head_async(path)
-        except PermissionDeniedError:
+        except _Forbidden:
             return False
         except Rejected:
             return True  # it says what is there and what is not
@@ -165,13 +175,13 @@ class Root:
 
     @contextmanager
     def translated(self) -> "Iterator[None]":
-        """obstore's errors as ours, but for PermissionDeniedError. Messages of obstore's name objects: they go no further."""
+        """Turn obstore's errors into ours. Its messages name objects, so they go no further."""
         try:
             yield
         except FileNotFoundError as error:
             raise Rejected(Reason.OBJECT_MISSING, "there is no object at object_uri") from error
-        except PermissionDeniedError:
-            raise
+        except PermissionDeniedError as error:
+            raise _Forbidden(self.name, "it refuses to be read: grant safelight the right to read there") from error
         except ValueError as error:  # of a path that it cannot express
             raise Rejected(Reason.OBJECT_NOT_ALLOWED, "object_uri cannot be a name in this object store") from error
         except (BaseError, OSError) as error:
@@ -181,18 +191,25 @@ class Root:
             raise Unavailable(self.name, f"HTTP {status[1]}" if status else "no proper answer") from error
 
 
-def _inside(folder: Path, segments: tuple[str, ...]) -> str:
+def _inside(root: str, folder: Path, segments: tuple[str, ...]) -> str:
     """The path below the folder of a readable file, links resolved. Raises Rejected, also for a link that leads out."""
     try:
         file = Path("/", *segments).resolve(strict=True)
-    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead to each other, before Python 3.13
+        mode = file.stat().st_mode
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle, before Python 3.13
+        if isinstance(error, PermissionError):
+            raise Rejected(Reason.OBJECT_NOT_ALLOWED, _NO_RIGHT) from error
+        if (isinstance(error, OSError) and error.errno not in _NOT_THERE) or not folder.is_dir():
+            raise Unavailable(root, "the folder cannot be read") from error
         raise Rejected(Reason.OBJECT_MISSING, "there is no file at object_uri") from error
     if not file.is_relative_to(folder):
         raise Rejected(Reason.OBJECT_NOT_ALLOWED, "object_uri is a link that leads out of its object root")
-    if not stat.S_ISREG(file.stat().st_mode):
+    if not stat.S_ISREG(mode):
         raise Rejected(Reason.OBJECT_NOT_ALLOWED, "object_uri is no file")
     if not os.access(file, os.R_OK):
-        raise Rejected(Reason.OBJECT_NOT_ALLOWED, "safelight has no right to read the file at object_uri")
+        raise Rejected(Reason.OBJECT_NOT_ALLOWED, _NO_RIGHT)
     if re.search(r"#\d+$", file.name):
-        raise Rejected(Reason.OBJECT_NOT_ALLOWED, "a file's name must not end in # and digits: obstore keeps these for itself")
+        raise Rejected(
+            Reason.OBJECT_NOT_ALLOWED, "a file's name must not end in # and digits: obstore keeps these for itself"
+        )
     return str(file.relative_to(folder))

@@ -17,9 +17,7 @@ def main() -> int:
     try:
         asyncio.run(_serve(page))
     except OSError as error:
-        print(
-            f"the page cannot listen on 127.0.0.1:{page.port}: {error.strerror}; choose another --port", file=sys.stderr
-        )
+        sys.stderr.write(f"the page cannot listen on 127.0.0.1:{page.port}: {error.strerror}; choose another --port\n")
         return 1
     return 0
 

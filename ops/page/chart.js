@@ -45,6 +45,8 @@ export class Chart {
   /** `range`: from and to, in seconds since 1970. */
   draw(answer, range) {
     const { names, data } = lines(this.unit.endsWith("/s") ? whole(answer) : answer);
+    this.#keys.hidden = this.#place.hidden = answer.rows.length === 0;
+    if (this.#place.hidden) return;
     const anew = names.join("\n") !== this.#names.join("\n");
     [this.#names, this.#data, this.#range] = [names, data, range];
     if (anew || !this.#plot) this.#build();
@@ -74,7 +76,7 @@ export class Chart {
         cursor: { y: false, drag: { setScale: false }, points: { size: 6 }, sync: { key: "time" } },
         scales: { x: { range: () => this.#range }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.15 : 1] } },
         axes: [
-          { ...axis, size: 24, space: 70, grid: { show: false }, values: clock },
+          { ...axis, size: 24, space: 48, grid: { show: false }, values: clock },
           { ...axis, size: 52, space: 34, gap: 6, grid, values: (_, splits) => splits.map((value) => text(value, ["seconds", "bytes"].includes(this.unit) ? this.unit : "")) },
         ],
         series: [

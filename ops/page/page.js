@@ -12,8 +12,7 @@ const STALE_SECONDS = 7; // a worker speaks every second, store and this page ta
 const TIMEOUT_MS = 10_000;
 
 // Panels with a place of their own; every other one is drawn below, by its kind.
-const BESIDE_THE_WALL = ["workers", "throughput", "latency", "lag"];
-const ON_THE_WALL = ["wall", "dead_letters_latest"];
+const BESIDE_THE_WALL = ["throughput", "latency", "lag", "dead_letters", "records", "model_latency"];
 
 const EMPTY = {
   wall: "No photos yet: `safelight publish DIR`",
@@ -130,7 +129,7 @@ class Page {
 
   #figures(panel, answer) {
     const [values] = records(answer);
-    for (const [name, value] of Object.entries(values)) this.#number(panel.name, name, value, name === panel.unit ? "" : panel.unit, plain(name));
+    for (const [name, value] of Object.entries(values)) this.#number(panel.name, name, value, "", plain(name));
     return values;
   }
 
@@ -239,13 +238,16 @@ class Page {
   }
 }
 
+const sum = (values) => Object.values(values).reduce((a, b) => a + b, 0);
+
+// The large numbers that charts give: name, value, title.
 const HEADLINES = {
-  throughput: (newest) => [["finished", Object.values(newest).reduce((a, b) => a + b, 0), "finished now"]],
+  throughput: (newest) => [["now", sum(newest), "finished now"]],
   latency: ({ p50, p99 }) => [
     ["p50", p50, "upload to row, median"],
     ["p99", p99, "upload to row, p99"],
   ],
-  lag: (newest) => [["all", Object.values(newest).reduce((a, b) => a + b, 0), "lag"]],
+  lag: (newest) => [["now", sum(newest), "lag"]],
 };
 
 /** JSON. Throws Unanswered, with what to do, when the server or ClickHouse does not answer. */

@@ -68,12 +68,13 @@ class ReadOnly:
 
     async def ask(self, sql: str, parameters: Mapping[str, object]) -> Answer:
         """Raises Unavailable or StrangeWorld, saying what to do, when ClickHouse does not answer in time or has no tables yet."""
-        asked = {"parameters": dict(parameters), "settings": {**_AS_JSON, **READ_ONLY}, "fmt": "JSONCompact"}
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS), self._turns:
                 client = await self._connected()
                 asked_at = time.time()
-                raw = await client.raw_query(sql, **asked)
+                raw = await client.raw_query(
+                    sql, parameters=dict(parameters), settings={**_AS_JSON, **READ_ONLY}, fmt="JSONCompact"
+                )
         except ClickHouseError as error:
             raise explain(error, "the page") from error
         except (OSError, TimeoutError) as error:

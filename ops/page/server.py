@@ -7,7 +7,7 @@ from pathlib import Path
 from aiohttp import web
 
 from ops.dashboards import panels
-from ops.page.guard import guard
+from ops.page.guard import Handler, guard
 from ops.page.panels import SPANS, Panels, ReadOnly
 from ops.page.photos import PLACEHOLDER, Photos, Print
 from ops.stack.status import read_status
@@ -126,7 +126,7 @@ def _files() -> dict[str, Path]:
     return {"/": _HERE / "index.html"} | {f"/{file.relative_to(_HERE).as_posix()}": file for file in found}
 
 
-def _static(file: Path) -> web.RequestHandler:
+def _static(file: Path) -> Handler:
     body = file.read_bytes()
 
     async def serve(_: web.Request) -> web.Response:

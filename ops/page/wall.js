@@ -60,6 +60,7 @@ function seen(photo) {
   image.loading = "lazy";
   image.decoding = "async";
   image.alt = best ? `A photo in which ${best[0]} was seen` : "A photo in which nothing was seen";
+  image.addEventListener("load", () => image.classList.add("there"));
   image.src = `/photo?${new URLSearchParams({ owner: photo.owner_id, photo: photo.photo_id })}`;
   const head = element("h3", "", best ? best[0] : "nothing seen", best ? element("b", "", percent(best[1])) : null);
   const list = element("dl", "seen", ...others.slice(0, SHOWN_LABELS - 1).map(label));

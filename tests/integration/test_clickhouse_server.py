@@ -173,6 +173,17 @@ def test_every_compression_works_both_ways(clickhouse, database, db, typed, comp
         assert len(other.query("SELECT number FROM numbers(300000)").result_rows) == 300_000
 
 
+@pytest.mark.parametrize("compress", ["lz4", "zstd", "gzip", False])
+def test_every_row_of_a_large_batch_arrives(clickhouse, database, db, compress):
+    """The client cuts it into blocks and compresses each by itself."""
+    db.command("CREATE TABLE wide (id UInt32, e Array(Float32), s String) ENGINE = MergeTree ORDER BY id")
+    rows = [[number, [0.5] * 640, f"photo {number}" * 20] for number in range(20_000)]
+    with client(clickhouse, database=database, compress=compress) as other:
+        summary = other.insert("wide", rows, column_names=["id", "e", "s"])
+    assert summary.written_rows == 20_000
+    assert count(db, "uniqExact(id)", "wide") == 20_000
+
+
 def test_numpy_goes_in_and_out(db):
     db.command("CREATE TABLE vectors (id UInt32, e Array(Float32)) ENGINE = MergeTree ORDER BY id")
     vectors = np.random.default_rng(1).random((50, 1280), dtype=np.float32)
@@ -307,10 +318,13 @@ def test_too_many_parts_are_said_so_that_a_writer_can_wait(db):
         " SETTINGS parts_to_throw_insert = 3, parts_to_delay_insert = 1000"
     )
     db.command("SYSTEM STOP MERGES parts")
-    for number in range(3):
-        db.insert("parts", [[number]], column_names=["a"], settings={"async_insert": 0})
+
+    def insert_many_parts():
+        for number in range(10):
+            db.insert("parts", [[number]], column_names=["a"], settings={"async_insert": 0})
+
     with pytest.raises(DatabaseError) as error:
-        db.insert("parts", [[3]], column_names=["a"], settings={"async_insert": 0})
+        insert_many_parts()
     assert (error.value.code, error.value.name) == (252, "TOO_MANY_PARTS")
 
 

@@ -10,5 +10,6 @@ A request takes this road, one module a step:
     pages.py        ClickHouse's own /dashboard and /play, which the engine's library carries
 
 `python -m ops.stack.clickhouse_http DATA --port 8123` runs it. What the real server has beyond this: users and passwords,
-sessions over several requests, external data, INSERT SELECT from input(), and cancelling a query by its id. `session_id` is accepted and does nothing.
+sessions over several requests (`session_id` is accepted and does nothing), external data, INSERT SELECT from input(), and
+cancelling a query by its id.
 """

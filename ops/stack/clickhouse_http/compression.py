@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import zlib
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import lz4.frame
 import zstandard
 
 from ops.stack.clickhouse_http.errors import ClickHouseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Compressor(Protocol):
@@ -74,22 +76,60 @@ def too_long(at_most: int) -> ClickHouseError:
 def _decompress(body: bytes, encoding: str, most: int) -> bytes:
     if encoding in ("", "identity"):
         return body
-    if not body:
-        return b""
     if encoding == "lz4":
-        frame = lz4.frame.LZ4FrameDecompressor()
-        plain = bytes(frame.decompress(body, most))
-        if not frame.eof and len(plain) < most:
-            raise EOFError("it ends early")
-        return plain
+        return _frames(body, lz4.frame.LZ4FrameDecompressor, most)
     if encoding == "zstd":
-        return zstandard.ZstdDecompressor().stream_reader(io.BytesIO(body), read_across_frames=True).read(most)
+        return _frames(body, _Zstd, most)
     if encoding in ("gzip", "deflate"):
-        inflate = zlib.decompressobj(wbits=47)  # either, by its header
-        plain = inflate.decompress(body, most)
-        if not inflate.eof and len(plain) < most:
-            raise EOFError("it ends early")
-        return plain
+        return _frames(body, lambda: zlib.decompressobj(wbits=47), most)  # either, by its header
     raise ClickHouseError.named(
         "UNKNOWN_COMPRESSION_METHOD", f"Unknown compression method {encoding}: lz4, zstd, gzip or deflate"
     )
+
+
+def _frames(body: bytes, begin: Callable[[], _Frame], most: int) -> bytes:
+    """A body is one frame or many: clickhouse-connect makes one of each block of rows."""
+    plain = bytearray()
+    left = body
+    while left:
+        frame = begin()
+        plain += frame.decompress(left, most - len(plain))
+        if len(plain) >= most:
+            break
+        if not frame.eof:
+            raise EOFError("it ends early")
+        left = frame.unused_data or b""
+    return bytes(plain)
+
+
+class _Frame(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes | None: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+class _Zstd:
+    """A zstd frame with a bound, which its library has not; four bytes can become 128 KiB, so it is fed in small bites."""
+
+    _BITE_BYTES = 1024
+
+    def __init__(self) -> None:
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self.unused_data = b""
+
+    @property
+    def eof(self) -> bool:
+        return self._frame.eof
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        plain = bytearray()
+        for at in range(0, len(data), self._BITE_BYTES):
+            plain += self._frame.decompress(data[at : at + self._BITE_BYTES])
+            if self._frame.eof:
+                self.unused_data = self._frame.unused_data + data[at + self._BITE_BYTES :]
+                break
+            if len(plain) >= max_length:
+                break
+        return bytes(plain)

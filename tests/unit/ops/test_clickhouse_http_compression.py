@@ -33,6 +33,18 @@ def test_a_body_comes_out_as_it_was(encoding):
 
 
 @pytest.mark.parametrize("encoding", COMPRESS)
+def test_a_body_of_many_frames_is_read_to_its_end(encoding):
+    body = b"".join(COMPRESS[encoding](PLAIN + bytes([number])) for number in range(3))
+    assert decompress(body, encoding, at_most=200_000) == PLAIN + b"\0" + PLAIN + b"\1" + PLAIN + b"\2"
+
+
+@pytest.mark.parametrize("encoding", COMPRESS)
+def test_what_follows_the_last_frame_is_not_passed_over(encoding):
+    with pytest.raises(ClickHouseError, match=f"The body is not {encoding}"):
+        decompress(COMPRESS[encoding](PLAIN) + b"garbage", encoding, at_most=200_000)
+
+
+@pytest.mark.parametrize("encoding", COMPRESS)
 def test_a_small_body_that_becomes_too_long_is_refused(encoding):
     with pytest.raises(ClickHouseError, match="longer than 49999 bytes: send it in smaller batches") as error:
         decompress(COMPRESS[encoding](PLAIN), encoding, at_most=len(PLAIN) - 1)
@@ -45,11 +57,12 @@ def test_a_broken_body_is_said_to_be(encoding):
         decompress(b"no such thing", encoding, at_most=100)
 
 
-@pytest.mark.parametrize("encoding", ["lz4", "gzip", "deflate"])
-def test_half_a_body_is_not_taken_for_a_whole_one(encoding):
-    whole = COMPRESS[encoding](PLAIN)
+@pytest.mark.parametrize("encoding", COMPRESS)
+@pytest.mark.parametrize("missing", [1, 20])
+def test_a_body_without_its_end_is_not_taken_for_a_whole_one(encoding, missing):
+    body = COMPRESS[encoding](PLAIN) + COMPRESS[encoding](PLAIN)
     with pytest.raises(ClickHouseError, match="ends early"):
-        decompress(whole[: len(whole) // 2], encoding, at_most=len(PLAIN))
+        decompress(body[:-missing], encoding, at_most=200_000)
 
 
 def test_an_unknown_encoding_is_named():

@@ -1,0 +1,174 @@
+"""enrich, per content: looks at each photo and says what was seen, or why that is impossible."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from time import perf_counter
+from typing import Protocol
+
+from agents.batch import Batch, Output, Result, State
+from agents.measure import Measure
+from agents.photo.decode import Picture, decode
+from agents.photo.fetch import Objects
+from agents.photo.room import Room
+from agents.retry import Retry
+from agents.together import together
+from agents.vision import triton as vision
+from agents.vision.model import Model, Tensors
+from agents.vision.scene_label import SCENE_LABEL
+from schemas import metrics
+from schemas.errors import Rejected, StrangeWorld
+from schemas.events import ModelResult, PhotoAdmitted, PhotoEnriched, PhotoRejected
+from schemas.topics import ENRICHED
+
+MODELS = {model.name: model for model in (SCENE_LABEL,)}
+"""Every model that can be asked, by name."""
+
+_HELD_BYTES = 512 << 20
+"""Of objects fetched and not yet decoded, all photos in work together; or one object, if it is larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen in a photo; `missing` names the models that have not answered."""
+
+    media_type: str
+    width: int
+    height: int
+    models: Sequence[ModelResult]
+    missing: Sequence[str] = ()
+
+
+class Look(Protocol):
+    """Looks at a photo. Waits for whatever is unavailable; raises Rejected when the photo or its event is at fault."""
+
+    async def __call__(self, photo: PhotoAdmitted) -> Seen:
+        """What was seen."""
+
+
+async def enrich(
+    batch: Batch, state: State, *, look: Look, version: str, clock: Callable[[], datetime], measure: Measure
+) -> Result:
+    """One outcome a photo, in the order of the batch; all photos of the batch are looked at concurrently."""
+    del state  # nothing is remembered from one batch to the next
+    photos = [delivery.event for delivery in batch.deliveries(PhotoAdmitted)]
+    outcomes = await together(_outcome(photo, look, version, clock) for photo in photos)
+    for outcome in outcomes:
+        if isinstance(outcome, PhotoRejected):
+            measure.count(metrics.REJECTED, reason=outcome.reason)
+    return Result([Output(ENRICHED, outcome.owner_id.encode(), outcome) for outcome in outcomes])
+
+
+async def _outcome(
+    photo: PhotoAdmitted, look: Look, version: str, clock: Callable[[], datetime]
+) -> PhotoEnriched | PhotoRejected:
+    fields = dict(vars(photo))
+    del fields["media_type"], fields["admitted_at"]
+    try:
+        seen = await look(photo)
+    except Rejected as why:
+        return PhotoRejected(
+            **fields,
+            stage="enrich",
+            reason=why.reason,
+            detail=why.detail,
+            rejected_at=clock(),
+            worker_version=version,
+        )
+    return PhotoEnriched(
+        **fields,
+        media_type=seen.media_type,
+        admitted_at=photo.admitted_at,
+        enriched_at=clock(),
+        width=seen.width,
+        height=seen.height,
+        models=list(seen.models),
+        missing=list(seen.missing),
+        worker_version=version,
+    )
+
+
+@asynccontextmanager
+async def open_look(
+    *, object_roots: Sequence[str], max_object_bytes: int, triton: str, models: Sequence[str], measure: Measure
+) -> AsyncIterator[Look]:
+    """A Look with everything it needs open, and closed at the end of the block.
+
+    Raises StrangeWorld for an object root that cannot be opened and for a model that safelight does not know. Triton need
+    not be up.
+    """
+    asked = _known(models)
+    objects = Objects(object_roots, max_object_bytes=max_object_bytes, measure=measure)
+    async with AsyncExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode"))
+        server = await stack.enter_async_context(vision.connect(triton, measure))
+        room = Room(max(_HELD_BYTES, max_object_bytes))
+        yield _Looking(objects=objects, server=server, models=asked, pool=pool, room=room, measure=measure)
+
+
+def _known(names: Sequence[str]) -> list[Model]:
+    unknown = [name for name in names if name not in MODELS]
+    if unknown:
+        raise StrangeWorld(f"SAFELIGHT_MODELS: no model is named {unknown[0]}; there are {', '.join(MODELS)}")
+    if not names:
+        raise StrangeWorld(f"SAFELIGHT_MODELS names no model; there are {', '.join(MODELS)}")
+    return [MODELS[name] for name in dict.fromkeys(names)]
+
+
+class _Looking:
+    """Fetch, verify, decode once, then ask all models at once."""
+
+    def __init__(
+        self,
+        *,
+        objects: Objects,
+        server: vision.Triton,
+        models: Sequence[Model],
+        pool: ThreadPoolExecutor,
+        room: Room,
+        measure: Measure,
+    ) -> None:
+        self._objects = objects
+        self._server = server
+        self._models = models
+        self._pool = pool
+        self._room = room
+        self._measure = measure
+        self._roots_back = {root.name: self._retry(root.name) for root in objects.roots}
+        self._server_back = self._retry(vision.DEPENDENCY)
+
+    async def __call__(self, photo: PhotoAdmitted) -> Seen:
+        """Seen by every model; whatever is unavailable is waited out."""
+        root, location = self._objects.find(photo.object_uri)
+
+        async def prepared() -> tuple[Picture, list[Tensors]]:
+            # The room is given back while an attempt waits for the next: a root that is down takes none from the others.
+            async with self._room.take(photo.size_bytes):
+                data = await self._objects.read(
+                    root, location, size_bytes=photo.size_bytes, sha256=photo.content_sha256
+                )
+                return await asyncio.get_running_loop().run_in_executor(self._pool, self._prepare, data)
+
+        picture, inputs = await self._roots_back[root.name](prepared)
+        results = await together(
+            self._server_back(partial(self._server.ask, model, tensors))
+            for model, tensors in zip(self._models, inputs, strict=True)
+        )
+        return Seen(picture.media_type, picture.width, picture.height, results)
+
+    def _prepare(self, data: bytes) -> tuple[Picture, list[Tensors]]:
+        began = perf_counter()
+        picture = decode(data, short_side=max(model.short_side for model in self._models))
+        self._measure.observe(metrics.DECODE, perf_counter() - began)
+        return picture, [model.prepare(picture) for model in self._models]
+
+    def _retry(self, dependency: str) -> Retry:
+        def waited(seconds: float) -> None:
+            self._measure.count(metrics.WAITED, seconds, dependency=dependency)
+
+        return Retry(dependency, on_wait=waited)

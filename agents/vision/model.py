@@ -1,0 +1,31 @@
+"""What a model is to safelight: one declaration, in a file of its own."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.photo.decode import Picture
+from schemas.events import ModelResult
+
+Tensors: TypeAlias = Mapping[str, npt.NDArray[np.float32]]
+"""Inputs or outputs by their names in the model's config.pbtxt; the first dimension counts photos and is 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model that Triton serves, and how a photo is shown to it.
+
+    `name` and `version` are Triton's. `short_side`: how many pixels the shorter side of a picture must have for it at
+    least (a smaller photo comes as it is). `outputs`: name and shape of each output for one photo. `prepare` makes the
+    inputs; `read` makes sense of outputs whose shapes are right and which are all finite numbers.
+    """
+
+    name: str
+    version: str
+    short_side: int
+    outputs: Mapping[str, tuple[int, ...]]
+    prepare: Callable[[Picture], Tensors]
+    read: Callable[[Tensors], ModelResult]

@@ -1,0 +1,92 @@
+"""A worker process: one agent, until SIGTERM, Ctrl-C or an error.
+
+On a signal it stops reading, lets what is under way end and commit (streams/consumer.py bounds how long), leaves its group, so
+that the others have its partitions at once, and exits with 0 within half a session. On an error it does the same, logs one line
+that says what and where, and exits with 1: whoever supervises it starts it again, and what was not committed is read again.
+When it is ready, a file says so (streams/app.py).
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+
+from schemas.errors import SafelightError
+from streams.app import AgentApp
+from streams.settings import Settings
+from streams.task import Reached, unwatched
+from streams.topology import FLOWS, Flow
+
+_LOG = logging.getLogger(__name__)
+
+
+def run(agent: str, settings: Settings, *, flows: Mapping[str, Flow] = FLOWS, reached: Reached = unwatched) -> int:
+    """Run one agent; returns the process's exit code. `reached` is called at every boundary of a batch."""
+    _log_to_stderr()
+    return asyncio.run(_run(AgentApp, flows[agent], settings, reached))
+
+
+async def _run(make: type[AgentApp], flow: Flow, settings: Settings, reached: Reached) -> int:
+    app = make(flow, settings, reached=reached)  # here, since Faust's services belong to the loop that runs
+    signalled = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, signalled.set)
+    asked = asyncio.create_task(signalled.wait())
+    life = asyncio.create_task(_live(app))
+    await asyncio.wait([asked, life], return_when=asyncio.FIRST_COMPLETED)
+    _give_up_after(settings.session.total_seconds())
+    if app.opened:
+        await app.stop()
+    life.cancel()
+    asked.cancel()
+    (end, _) = await asyncio.gather(life, asked, return_exceptions=True)
+    error = end if isinstance(end, Exception) else app.crash_reason
+    if error is not None:
+        _LOG.error("%s ends: %s", flow.agent, in_one_line(error))
+        return 1
+    return 0
+
+
+async def _live(app: AgentApp) -> None:
+    await app.start()
+    await app.wait_until_stopped()  # or crashed
+
+
+def _give_up_after(seconds: float) -> None:
+    """End the process as if it was killed, when a stop takes longer: it has lost its partitions by then."""
+    timer = threading.Timer(seconds, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+
+
+def in_one_line(error: BaseException) -> str:
+    """What, and where in our code; in its own words only when those are of an error that never quotes people's data."""
+    told = isinstance(error, SafelightError | KafkaException | OSError)
+    what = str(error) if told else type(error).__name__
+    if isinstance(error, SafelightError):
+        return what
+    ours = Path(__file__).parents[1]
+    frames = traceback.extract_tb(error.__traceback__)
+    mine = [frame for frame in frames if Path(frame.filename).is_relative_to(ours) and ".venv" not in frame.filename]
+    for frame in (mine or frames)[-1:]:
+        path = Path(frame.filename)
+        where = path.relative_to(ours) if path.is_relative_to(ours) else path.name
+        return f"{what} at {where}:{frame.lineno} in {frame.name}"
+    return what
+
+
+def _log_to_stderr() -> None:
+    """Ours from INFO on; of Faust's and aiokafka's errors those that do not end the worker, which ends with a line of its own."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.addFilter(lambda record: not record.exc_info)
+    logging.basicConfig(level=logging.DEBUG if os.environ.get("DBG") else logging.INFO, handlers=[handler], force=True)
+    for name in ("faust", "mode", "aiokafka", "asyncio"):
+        logging.getLogger(name).setLevel(logging.DEBUG if os.environ.get("DBG") else logging.ERROR)
