@@ -21,13 +21,13 @@ demo: setup  ## start everything, look at the sample photos, say where the page 
 up: setup  ## start everything and stay up; Ctrl-C ends it (ARGS=--help)
 	@$(RUN) -m ops up $(ARGS)
 
-test: $(VENV)/.dev  ## the whole suite, against real servers (ARGS="tests/unit -k kafka" for a part)
+test: $(VENV)/.test  ## the whole suite, against real servers (ARGS="tests/unit -k kafka" for a part)
 	@$(RUN) -m pytest $(ARGS)
 
-lint: $(VENV)/.dev  ## ruff, mypy --strict, import-linter
+lint: $(VENV)/.test  ## ruff, mypy --strict, import-linter
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy && $(VENV)/bin/lint-imports
 
-lock: $(VENV)/.dev  ## pin what pyproject.toml allows; newer versions than the pinned with ARGS=--upgrade
+lock: $(VENV)/.test  ## pin what pyproject.toml allows; newer versions than the pinned with ARGS=--upgrade
 	@$(LOCK) --universal --python-version 3.11 --extra worker --extra embedded pyproject.toml -o ops/lock.txt $(ARGS)
 	@$(LOCK) --universal --python-version 3.11 --all-extras -c ops/lock.txt pyproject.toml -o ops/lock-dev.txt $(ARGS)
 	@$(LOCK) --no-deps --only-binary :all: --python-version 3.11 --python-platform x86_64-manylinux_2_35 \
@@ -59,6 +59,7 @@ $(VENV)/.safelight: ops/lock.txt pyproject.toml ops/stack/kafka.lock ops/stack/t
 	@$(RUN) -m ops.stack.downloads
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.safelight ops/lock-dev.txt
+$(VENV)/.test: $(VENV)/.safelight ops/lock-dev.txt
+	@$(PYTHON) ops/preflight.py test
 	@$(INSTALL) --require-hashes -r ops/lock-dev.txt
 	@touch $@

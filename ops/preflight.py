@@ -1,8 +1,8 @@
 # ruff: noqa: UP006, UP035, UP045 (a Python 3.6 must be able to read this, whose user is to be told what is missing)
 """Whether this machine can run the embedded stack, said before anything is fetched: `python3 ops/preflight.py`.
 
-Standard library only, and syntax that every Python from 3.6 on parses. Exit code 0, or 2 with one line that says what
-is wrong and what to do instead.
+With the argument `test` also what `make test` needs. Standard library only, and syntax that every Python from 3.6 on
+parses. Exit code 0, or 2 with one line that says what is wrong and what to do instead.
 """
 
 import hashlib
@@ -85,16 +85,17 @@ def cache_dir() -> Path:
     return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "safelight"
 
 
-def missing(cache: Path, venv: Path) -> List[Download]:
-    """What a set-up would fetch into these folders."""
+def missing(cache: Path, venv: Path, test: bool = False) -> List[Download]:
+    """What a set-up, and one for the tests, would fetch into these folders."""
     locks = ROOT / "ops" / "stack"
     triton = cache / _locked_name("triton", locks / "triton.lock", locks / "triton-python.lock")
     kafka = cache / _locked_name("kafka", locks / "kafka.lock")
     # Weighed: the files that pip fetches for the lock files (CPython 3.11), the jars, and du of what came of them.
     table = [
-        (venv / ".safelight", Download("Python packages", 385, 1500, venv)),
+        (venv / ".safelight", Download("Python packages", 385, 1300, venv)),
         (triton, Download("Triton, the inference server", 128, 350, cache)),
         (kafka, Download("Apache Kafka, the broker", 44, 110, cache)),
+        *([(venv / ".test", Download("Python packages of the tests", 115, 300, venv))] if test else []),
     ]
     return [download for there, download in table if not there.exists()]
 
@@ -112,10 +113,10 @@ def too_full(downloads: List[Download]) -> Optional[str]:
     return None
 
 
-def main() -> int:
+def main(arguments: List[str]) -> int:
     """Say what is wrong, or what will be fetched."""
     cache = cache_dir()
-    downloads = missing(cache, ROOT / ".venv")
+    downloads = missing(cache, ROOT / ".venv", test="test" in arguments)
     wrong = unfit(facts()) or too_full(downloads)
     if wrong:
         sys.stderr.write(f"safelight: {wrong}\n")
@@ -161,4 +162,4 @@ def _device(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

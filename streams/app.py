@@ -22,6 +22,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
+from typing import Any, cast
 
 import faust
 from faust.types import TP, StreamT
@@ -60,7 +61,7 @@ def build(agent: str, settings: Settings) -> "AgentApp":
     return AgentApp(FLOWS[agent], settings)
 
 
-class AgentApp(faust.App):  # type: ignore[misc]
+class AgentApp(faust.App):
     """An app that runs one agent, a batch a partition at a time."""
 
     logger = logging.getLogger("faust.streams")  # of what Faust's base class says
@@ -101,13 +102,13 @@ class AgentApp(faust.App):  # type: ignore[misc]
 
     async def _deliver(self, stream: StreamT[Batch]) -> None:
         """Begin the work on every batch; the consumer sees that a partition has one at a time."""
-        async for event in stream.noack().events():
+        async for event in cast(Any, stream).noack().events():  # which Faust's own type leaves out
             self.batches.work(event.message.tp, event.value)
 
     @property
     def batches(self) -> BatchConsumer:
         """The consumer."""
-        return self.consumer
+        return cast(BatchConsumer, self.consumer)
 
     # From start to stop
 
@@ -123,7 +124,9 @@ class AgentApp(faust.App):  # type: ignore[misc]
         self._topic_ids = await self._look_around()
         self.slot = Slot(settings.data / "state" / settings.group(self.flow.agent))
         opened.callback(self.slot.close)
-        self._ready = settings.data / "run" / f"{self.flow.agent}{f'-{self.slot.number}' if self.slot.number else ''}.ready"
+        self._ready = (
+            settings.data / "run" / f"{self.flow.agent}{f'-{self.slot.number}' if self.slot.number else ''}.ready"
+        )
         self._ready.parent.mkdir(parents=True, exist_ok=True)
         self._ready.unlink(missing_ok=True)
         opened.callback(self._ready.unlink, missing_ok=True)

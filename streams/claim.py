@@ -13,7 +13,8 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from schemas.errors import StrangeWorld
 from streams.position import Position
 
-_TIMEOUT_SECONDS = 30.0  # of every request; a broker that is away for longer ends the worker, and the next one waits for it
+_TIMEOUT_SECONDS = 30.0
+"""Of every request: a broker that is away for longer ends the worker, and the next one waits for it."""
 
 _PRODUCER = {
     "partitioner": "murmur2_random",  # of the contract: the Java client's default (schemas/partitioning.py)
@@ -79,7 +80,7 @@ class Group:
             return Position(low, source.topic_id), False
         try:
             position = Position.of(committed.offset, committed.metadata or "")
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise self._strange(source, "was set by something else than safelight") from error
         if position.topic_id != source.topic_id:
             raise self._strange(source, "belongs to an earlier topic of the same name")
@@ -133,7 +134,7 @@ class Claim:
             if number < last:
                 self._produce(message)
             else:
-                self._produce(message, on_delivery=lambda _, delivered: offsets.append(delivered.offset()))
+                self._produce(message, lambda _, delivered: offsets.append(delivered.offset()))
         return lambda: offsets[-1] if offsets else None
 
     def commit(self, position: Position) -> None:
@@ -144,10 +145,12 @@ class Claim:
         self.position = position
         self.committed = True
 
-    def _produce(self, message: Message, **callback: Callable[[Any, Any], None]) -> None:
+    def _produce(self, message: Message, on_delivery: Callable[[Any, Any], None] | None = None) -> None:
         while True:
             try:
-                self._producer.produce(message.topic, message.value, message.key, message.partition, **callback)
+                self._producer.produce(
+                    message.topic, message.value, message.key, message.partition, on_delivery=on_delivery
+                )
             except BufferError:
                 self._producer.poll(0.1)  # full: let some of it go
             else:

@@ -22,7 +22,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from itertools import count
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
@@ -63,7 +63,9 @@ class Task(Protocol):
 class Host(Protocol):
     """What the consumer needs of the app around it: streams/app.py."""
 
-    measure: Measure
+    @property
+    def measure(self) -> Measure:
+        """Takes measurements."""
 
     def contract_name(self, topic: str) -> str:
         """The name in schemas/topics.py of a topic on the broker."""
@@ -98,7 +100,7 @@ class Forgetful(dict[TP, int | None]):
         return None
 
 
-class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+class BatchThread(driver.AIOKafkaConsumerThread):
     """The thread in which aiokafka's consumer lives."""
 
     logger = _LOGGER
@@ -110,7 +112,8 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self._epochs: dict[TP, int] = {}
         return consumer
 
-    async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Taken]:
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Any]:
+        """What Faust's takes, as Taken."""
         records = await super()._fetch_records(*args, **kwargs)
         # No await from the taking of the records to here.
         return {TP(*tp): Taken(self._epochs.get(tp, 0), run) for tp, run in records.items()}
@@ -130,14 +133,15 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return found
 
 
-class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+class BatchConsumer(driver.Consumer):
     """Delivers batches, and has the tasks of the partitions that are ours."""
 
     logger = _LOGGER
+    _thread: BatchThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.host: Host = self.transport.host
+        self.host = cast(BatchTransport, self.transport).host
         self.tasks: dict[TP, Task] = {}
         self._busy: dict[TP, asyncio.Task[None] | Batch] = {}  # a Batch: delivered, and its work has not begun yet
         self._freed = asyncio.Event()
@@ -150,17 +154,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     # Delivering
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 (Faust calls it so)
         """The next batch of every partition that is free and has records."""
         if not self.flow_active:
-            await self.wait(self.can_resume_flow)
+            await self.wait(self.can_resume_flow.wait())
         active = self._get_active_partitions()
         free = {tp for tp in active if tp not in self._busy}
         if not free:
             await self._until_freed(timeout)
             return
-        taken: Mapping[TP, Taken]
-        taken = await self._getmany(free, timeout if len(free) == len(active) else _BRIEFLY_SECONDS)
+        seconds = timeout if len(free) == len(active) else _BRIEFLY_SECONDS
+        taken = cast(Mapping[TP, Taken], await self._getmany(free, seconds))
         for tp, (epoch, records) in taken.items():
             if epoch != self._epochs.get(tp):
                 continue  # from before the last seek: they come again
@@ -168,7 +172,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 del self._epochs[tp]
                 continue
             batch = Batch(self.host.contract_name(tp.topic), tp.partition, records)
-            message = self._to_message(tp, records[-1])
+            message: Any = self._to_message(tp, records[-1])
             message.key, message.value = None, batch
             self._busy[tp] = batch
             yield tp, message
@@ -283,7 +287,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Nothing: it would look for Faust's own commits."""
 
 
-class BatchTransport(driver.Transport):  # type: ignore[misc]
+class BatchTransport(driver.Transport):
     """Kafka, through aiokafka, in batches."""
 
     Consumer = BatchConsumer

@@ -209,7 +209,8 @@ def _up_to(last: int, consumer: Consumer) -> Iterator[Record]:
                     continue
                 raise KafkaException(error)
             heard = time.monotonic()
-            yield ReadAgain(message.key(), message.value(), message.offset(), message.timestamp()[1])
-            if message.offset() >= last:
+            record = ReadAgain(message.key(), message.value(), message.offset() or 0, message.timestamp()[1])
+            yield record
+            if record.offset >= last:
                 return
     raise TimeoutError(f"no record for {_SILENCE_SECONDS:.0f} s, before the end of a pending range")

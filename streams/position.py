@@ -37,8 +37,11 @@ class Position:
     @classmethod
     def of(cls, offset: int, note: str) -> "Position":
         """What was committed. Raises ValueError when the note is not ours."""
-        read = json.loads(note)
-        if not isinstance(read, dict) or not isinstance(read.get("topic"), str):
-            raise ValueError("not a note of safelight")
-        pending = Pending(read["pending"], datetime.fromtimestamp(read["since"], UTC)) if "pending" in read else None
-        return cls(offset, read["topic"], pending)
+        try:
+            read = json.loads(note)
+            pending = (
+                Pending(read["pending"], datetime.fromtimestamp(read["since"], UTC)) if "pending" in read else None
+            )
+            return cls(offset, read["topic"], pending)
+        except (KeyError, TypeError) as error:
+            raise ValueError("a note that is not safelight's") from error

@@ -20,7 +20,7 @@ Publish an event when the object can be read at its object_uri. Services in othe
 
 from datetime import timedelta
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from confluent_kafka import KafkaError, Message, Producer
 
@@ -100,7 +100,7 @@ class PhotoProducer:
         self._producer.flush()
         self._raise_failures()
 
-    def __enter__(self) -> "PhotoProducer":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:

@@ -7,7 +7,13 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it means to export them, and does not say so
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+    TopicDescription,
+)
 
 from schemas.errors import StrangeWorld, Unavailable
 from schemas.topics import TOPICS, Topic
@@ -55,7 +61,9 @@ def topic_ids(settings: Settings, topics: Iterable[Topic]) -> dict[str, str]:
     found = _describe(_admin(settings), settings, topics)
     for topic in topics:
         if topic not in found:
-            raise StrangeWorld(f"{settings.brokers} has no topic {settings.topic(topic)}: run `safelight topics --create`")
+            raise StrangeWorld(
+                f"{settings.brokers} has no topic {settings.topic(topic)}: run `safelight topics --create`"
+            )
         _check_partitions(settings, topic, found[topic])
     return {description.name: str(description.topic_id) for description in found.values()}
 

@@ -12,7 +12,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from schemas.topics import PARTITIONS, Topic
 
-
 STACK_SETTINGS = "settings.env"
 """File in the data folder where a running stack says how to reach it."""
 
@@ -76,7 +75,7 @@ class Settings(BaseSettings):
         So a command typed beside a running `safelight up` finds it. Raises pydantic's ValidationError, which names the variable.
         """
         data = Path(given.get("data") or os.environ.get("SAFELIGHT_DATA") or cls.model_fields["data"].default)
-        return cls(_env_file=data / STACK_SETTINGS, **given)
+        return cls(_env_file=data / STACK_SETTINGS, **given)  # type: ignore[call-arg]  # pydantic-settings takes it
 
     def topic(self, topic: Topic) -> str:
         """The topic's name on the broker."""

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from schemas.errors import StrangeWorld
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from rocksdict import BlockBasedOptions, Options, Rdict, WriteBatch
+
+from schemas.errors import StrangeWorld
 
 _MARK = b"\0mark"  # no key of an agent: those are hashes
 
@@ -72,7 +73,8 @@ class Store:
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The value of each key, None where there is none, in the order of the keys."""
-        return list(self._db.get(list(keys))) if keys else []
+        values: list[bytes | None] = self._db.get(list(keys)) if keys else []  # type: ignore[assignment]  # raw mode
+        return values
 
     def apply(self, changes: Mapping[bytes, bytes | None], offset: int | None) -> None:
         """Write changes (None deletes) that are committed to the changelog up to `offset`, all or none."""
@@ -91,7 +93,7 @@ class Store:
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Everything that it holds, by key."""
-        return ((key, value) for key, value in self._db.items() if key != _MARK)
+        return ((bytes(key), value) for key, value in self._db.items() if key != _MARK)  # type: ignore[arg-type]  # raw mode
 
     def close(self) -> None:
         """Close it, as of now up to date."""
@@ -155,17 +157,23 @@ def restore(store: Store, brokers: str) -> int:
             for message in consumer.consume(_AT_ONCE, 0.2):
                 error = message.error()
                 if error is None:
-                    changes[message.key()] = message.value()
-                    last = message.offset()
+                    changes[message.key() or b""] = message.value()
+                    last = _offset(message)
                     read += 1
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (the name confluent_kafka gives it)
-                    last = message.offset() - 1
+                    last = _offset(message) - 1
                     done = True
                 elif not error.retriable():
                     raise KafkaException(error)
             if last > store.offset:
                 store.apply(changes, last)
     return read
+
+
+def _offset(message: Message) -> int:
+    offset = message.offset()
+    assert offset is not None  # noqa: S101 (for mypy: only a message that was not read has none)
+    return offset
 
 
 class Slot:

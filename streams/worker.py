@@ -87,6 +87,6 @@ def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     handler.addFilter(lambda record: not record.exc_info)
-    logging.basicConfig(level=logging.DEBUG if os.environ.get("DBG") else logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in ("faust", "mode", "aiokafka", "asyncio"):
-        logging.getLogger(name).setLevel(logging.DEBUG if os.environ.get("DBG") else logging.ERROR)
+        logging.getLogger(name).setLevel(logging.ERROR)

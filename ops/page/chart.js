@@ -6,7 +6,14 @@ import { plain, text } from "./words.js";
 const { uPlot } = window;
 const HEIGHT = 136;
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const series = (index) => `--series-${(index % 5) + 1}`;
+const series = (name, index) => (name === "rejected" ? "--red" : `--series-${(index % 5) + 1}`);
+
+// Units in which a figure means little without them; any other stands once, in the panel's head.
+export const SPOKEN = ["seconds", "bytes"];
+// What is counted by interval: dots, since between two of them there is nothing; its figure is the sum over the span.
+const COUNTED = ["dead letters"];
+const WHOLES = [...COUNTED, "records", "workers"];
+const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7, 1e8, 1e9];
 
 /** Columns of the rows, one a line: [t, a, b, …], or [t, label, value] with one line a label. Times in seconds. */
 export function lines({ columns, rows }) {
@@ -36,6 +43,8 @@ export class Chart {
 
   constructor(panel, unit) {
     this.unit = unit;
+    this.spoken = SPOKEN.includes(unit) ? unit : "";
+    this.counted = COUNTED.includes(unit);
     this.#place.setAttribute("role", "img");
     panel.append(this.#keys, this.#place);
     new ResizeObserver(() => this.#plot?.setSize({ width: this.#place.clientWidth, height: HEIGHT })).observe(this.#place);
@@ -55,15 +64,16 @@ export class Chart {
     this.#place.setAttribute("aria-label", this.#summary());
   }
 
-  /** The newest value of each line, by its name. */
-  newest() {
+  /** The figure of each line, by its name: its newest value, or the sum of what is counted. */
+  figures() {
     const last = (values) => values.findLast((value) => value !== null) ?? null;
-    return Object.fromEntries(this.#names.map((name, i) => [name, last(this.#data[i + 1])]));
+    const sum = (values) => values.reduce((a, b) => a + (b ?? 0), 0);
+    return Object.fromEntries(this.#names.map((name, i) => [name, (this.counted ? sum : last)(this.#data[i + 1])]));
   }
 
   #build() {
     this.#plot?.destroy();
-    this.#keys.replaceChildren(...this.#names.map((name, i) => key(plain(name), series(i))));
+    this.#keys.replaceChildren(...this.#names.map((name, i) => key(plain(name), series(name, i))));
     const font = `11px ${getComputedStyle(document.body).fontFamily}`;
     const axis = { stroke: () => colour("--quiet"), font, ticks: { show: false } };
     const grid = { stroke: () => colour("--line"), width: 1 };
@@ -71,21 +81,22 @@ export class Chart {
       {
         width: this.#place.clientWidth,
         height: HEIGHT,
-        padding: [8, 4, 0, 0],
+        padding: [8, 14, 0, 0],
         legend: { show: false },
         cursor: { y: false, drag: { setScale: false }, points: { size: 6 }, sync: { key: "time" } },
         scales: { x: { range: () => this.#range }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.15 : 1] } },
         axes: [
           { ...axis, size: 24, space: 48, grid: { show: false }, values: clock },
-          { ...axis, size: 52, space: 34, gap: 6, grid, values: (_, splits) => splits.map((value) => text(value, ["seconds", "bytes"].includes(this.unit) ? this.unit : "")) },
+          { ...axis, size: 52, space: 34, gap: 6, grid, values: (_, splits) => splits.map((value) => text(value, this.spoken)), ...(WHOLES.includes(this.unit) ? { incrs: WHOLE } : {}) },
         ],
         series: [
           {},
           ...this.#names.map((name, i) => ({
             label: name,
             width: 1.75,
-            stroke: () => colour(series(i)),
-            fill: this.#names.length === 1 ? () => `color-mix(in srgb, ${colour(series(i))} 14%, transparent)` : undefined,
+            stroke: () => colour(series(name, i)),
+            fill: this.#names.length === 1 ? () => `color-mix(in srgb, ${colour(series(name, i))} 14%, transparent)` : undefined,
+            ...(this.counted ? { paths: () => null, points: { show: true, size: 7, fill: () => colour(series(name, i)) } } : {}),
           })),
         ],
         hooks: { setCursor: [(plot) => this.#tell(plot.cursor.idx ?? null)] },
@@ -96,18 +107,19 @@ export class Chart {
   }
 
   #tell(index) {
-    const newest = this.newest();
+    const figures = this.figures();
     this.#names.forEach((name, i) => {
-      const value = index === null ? newest[name] : this.#data[i + 1][index];
-      this.#keys.children[i].lastChild.textContent = text(value, this.unit);
+      const value = index === null ? figures[name] : this.#data[i + 1][index];
+      this.#keys.children[i].lastChild.textContent = text(value, this.spoken);
     });
   }
 
   #summary() {
     const most = (values) => values.reduce((a, b) => (b !== null && b > a ? b : a), 0);
-    const newest = this.newest();
+    const figures = this.figures();
+    const when = this.counted ? "" : "now ";
     return this.#names
-      .map((name, i) => `${plain(name)}: now ${text(newest[name], this.unit)}, highest ${text(most(this.#data[i + 1]), this.unit)}`)
+      .map((name, i) => `${plain(name)}: ${when}${text(figures[name], this.unit)}, highest ${text(most(this.#data[i + 1]), this.unit)}`)
       .join("; ");
   }
 }

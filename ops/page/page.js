@@ -1,6 +1,6 @@
 // The page: asks for each panel every two seconds, draws what comes, and says how old it is when nothing does.
 
-import { Chart } from "./chart.js";
+import { Chart, SPOKEN } from "./chart.js";
 import { element, say, sentence } from "./elements.js";
 import { Running, parts, silence } from "./running.js";
 import { Table } from "./table.js";
@@ -35,9 +35,9 @@ class Panel {
   #empty = element("p", "empty");
 
   constructor(listed, className) {
+    const of = listed.kind === "series" && !SPOKEN.includes(listed.unit) ? element("span", "of", listed.unit) : null;
     this.name = listed.name;
-    this.unit = listed.unit;
-    this.place = element("section", `panel ${className}`, element("h2", "", element("span", "title", listed.title), this.#age), this.#empty);
+    this.place = element("section", `panel ${className}`, element("h2", "", element("span", "title", listed.title), this.#age, of), this.#empty);
     this.place.dataset.panel = listed.name;
     this.place.dataset.state = "waiting";
     this.place.setAttribute("aria-label", listed.title);
@@ -137,9 +137,9 @@ class Page {
     const headline = HEADLINES[panel.name];
     return (answer) => {
       chart.draw(answer, [answer.asked_at - this.#seconds, answer.asked_at]);
-      const newest = chart.newest();
-      if (headline) for (const [name, value, title] of headline(newest)) this.#number(panel.name, name, value, panel.unit, title);
-      return answer.rows.length ? newest : null;
+      const figures = chart.figures();
+      if (headline) for (const [name, value, title] of headline(figures)) this.#number(panel.name, name, value, panel.unit, title);
+      return answer.rows.length ? figures : null;
     };
   }
 
@@ -242,12 +242,12 @@ const sum = (values) => Object.values(values).reduce((a, b) => a + b, 0);
 
 // The large numbers that charts give: name, value, title.
 const HEADLINES = {
-  throughput: (newest) => [["now", sum(newest), "finished now"]],
+  throughput: (figures) => [["now", sum(figures), "finished now"]],
   latency: ({ p50, p99 }) => [
     ["p50", p50, "upload to row, median"],
     ["p99", p99, "upload to row, p99"],
   ],
-  lag: (newest) => [["now", sum(newest), "lag"]],
+  lag: (figures) => [["now", sum(figures), "lag"]],
 };
 
 /** JSON. Throws Unanswered, with what to do, when the server or ClickHouse does not answer. */

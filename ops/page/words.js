@@ -3,7 +3,7 @@
 const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
-const digits = (value, places) => value.toFixed(places).replace(/\.0+$/, "");
+const digits = (value, places) => value.toFixed(places).replace(/\.?0+$/, "");
 
 /** [figure, unit] of a value: `unit` is what schemas/metrics.py or the panel says. */
 export function figure(value, unit) {

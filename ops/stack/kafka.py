@@ -27,7 +27,7 @@ from ops.stack.process import Process, StackError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_START = timedelta(seconds=60)
+_START = timedelta(seconds=120)  # 2 s, but many times that on a machine that is busy
 _STOP = timedelta(seconds=30)
 _PREDECESSOR = timedelta(seconds=30)
 _ANSWER_SECONDS = 2.0

@@ -61,6 +61,16 @@ async def open_dedupe(settings, measure):
     yield dedupe
 
 
+async def broken(batch: Batch, state: State) -> Result:
+    """Raises an error that quotes an owner."""
+    return Result(changes={delivery.event.owner_id: {}[delivery.event.owner_id] for delivery in batch.deliveries(PhotoUploaded)})
+
+
+@asynccontextmanager
+async def open_broken(settings, measure):
+    yield broken
+
+
 @asynccontextmanager
 async def open_outcomes(settings, measure):
     retry = Retry("clickhouse")
@@ -80,6 +90,7 @@ async def open_outcomes(settings, measure):
 
 FLOWS = {
     "dedupe": Flow("dedupe", (EVENTS,), open_dedupe, (ADMITTED,), ADMIT_CHANGELOG),
+    "broken": Flow("broken", (EVENTS,), open_broken),
     "outcomes": Flow("outcomes", (ADMITTED,), open_outcomes),
 }
 

@@ -222,6 +222,7 @@ def test_a_table_may_be_a_parameter_of_an_insert(clickhouse, database, db):
         ("INSERT INTO numbers FORMAT JSONEachRow", b'{"k":1,"v":2}{"k":3,"v":4}'),
         ("INSERT INTO numbers VALUES", b"(1, 2), (1 + 2, 4)"),
         ("INSERT INTO numbers (k, v)", b"(1, 2), (3, 4)"),
+        ("INSERT INTO numbers (k, v) SETTINGS max_threads = 1, async_insert = 0 FORMAT CSV", b"1,2\n3,4\n"),
         ("", b"INSERT INTO numbers SELECT 2 * number + 1, 2 * number + 2 FROM numbers(2)"),
     ],
 )
@@ -326,6 +327,34 @@ def test_too_many_parts_are_said_so_that_a_writer_can_wait(db):
     with pytest.raises(DatabaseError) as error:
         insert_many_parts()
     assert (error.value.code, error.value.name) == (252, "TOO_MANY_PARTS")
+
+
+@pytest.mark.parametrize(
+    ("table", "settings", "code"),
+    [
+        ("(k UInt64, v UInt64, CONSTRAINT small CHECK k < 5) ENGINE = MergeTree ORDER BY k", {}, 469),
+        (
+            "(k UInt64, v UInt64) ENGINE = MergeTree ORDER BY k PARTITION BY k",
+            {"max_partitions_per_insert_block": 2},
+            252,
+        ),
+    ],
+)
+def test_an_insert_that_the_table_refuses_is_never_acknowledged(db, table, settings, code):
+    db.command(f"CREATE TABLE numbers {table}")
+    with pytest.raises(DatabaseError) as error:
+        db.insert(
+            "numbers", [[number, 1] for number in range(10)], column_names=["k", "v"], settings={**EXACT, **settings}
+        )
+    assert (error.value.code, count(db)) == (code, 0)
+
+
+def test_an_insert_that_its_view_refuses_is_never_acknowledged(db):
+    create_rollup(db)
+    db.command("CREATE MATERIALIZED VIEW broken TO rollup AS SELECT throwIf(k = 3) AS k, v AS n FROM numbers")
+    with pytest.raises(DatabaseError) as error:
+        db.insert("numbers", [[number, 1] for number in range(10)], column_names=["k", "v"], settings=exact("x"))
+    assert error.value.code == 395
 
 
 def test_a_bad_row_leaves_nothing_of_its_batch(db, clickhouse, database):

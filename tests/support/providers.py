@@ -4,7 +4,6 @@ A server that does not come up fails every test that asked for it, with one line
 """
 
 import secrets
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +13,7 @@ from ops.stack.kafka import Kafka
 from ops.stack.process import StackError
 from ops.stack.triton import Triton
 from streams.settings import Settings
+from tests.support.backbone import Backbone
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +48,10 @@ def clickhouse_settings(settings, clickhouse):
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory):
-    """Everything, as `safelight up` starts it: `.settings`, `.page_url`."""
-    yield from _serving(Embedded(tmp_path_factory.mktemp("stack"), page_port=0, clickhouse_port=0))
+    """Everything, as `safelight up` starts it: a tests.support.backbone.Backbone."""
+    embedded = Embedded(tmp_path_factory.mktemp("stack"), page_port=0, clickhouse_port=0)
+    for running in _serving(embedded):
+        yield Backbone(running)
 
 
 def namespace():
@@ -66,6 +68,3 @@ def _serving(server):
         yield server
     finally:
         server.stop()
-
-
-SAMPLES = Path(__file__).parents[2] / "ops" / "samples"

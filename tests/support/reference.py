@@ -88,7 +88,9 @@ def _from_adobe_rgb(pixels: np.ndarray) -> np.ndarray:
 
 
 def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    return np.einsum("yh,hwc,xw->yxc", _weights(pixels.shape[0], height), pixels, _weights(pixels.shape[1], width), optimize=True)
+    return np.einsum(
+        "yh,hwc,xw->yxc", _weights(pixels.shape[0], height), pixels, _weights(pixels.shape[1], width), optimize=True
+    )
 
 
 def _weights(size: int, wanted: int) -> np.ndarray:

@@ -33,9 +33,10 @@ _CALLS_FILE = re.compile(rb"(?:\bfile\b|[\"`])\s*(?:/\*|--|\()", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`sql` goes to the engine; an INSERT has its `data` and their `format` apart, and `sql` ends before FORMAT or VALUES."""
+    """`sql` goes to the engine. An INSERT has its `data`, their `format` and its SETTINGS apart."""
 
     sql: bytes
+    settings: bytes = b""
     data: memoryview | None = None
     format: str | None = None
     answers: bool = False
@@ -93,20 +94,22 @@ def _parse(text: bytes) -> Statement:
 
 def _insert(text: bytes, outer: list[_Word]) -> Statement | None:
     """The INSERT, once its last word says where its data begins."""
-    last = outer[-1]
+    last, before = outer[-1], outer[-2:][0]
     if last.name == "VALUES":
         _refuse_file_calls(text, last.end)
-        head = outer[-2].start if outer[-2].name == "FORMAT" else last.start
-        return Statement(text[:head], memoryview(text)[last.end :], "Values")
-    if len(outer) < 4 or outer[-2].name != "FORMAT":  # INSERT, INTO and a name come before
+        end, begin, format_ = before.start if before.name == "FORMAT" else last.start, last.end, "Values"
+    elif len(outer) > 3 and before.name == "FORMAT":  # INSERT, INTO and a name come before
+        blank = _DATA.match(text, last.end)
+        assert blank  # noqa: S101 (for mypy: it matches nothing as well)
+        end, begin, format_ = before.start, blank.end(), last.text
+    else:
         return None
-    begin = _DATA.match(text, last.end)
-    assert begin  # noqa: S101 (for mypy: it matches nothing as well)
     if any(word.name in ("SELECT", "WITH") for word in outer):
-        if text[begin.end() :].strip(b"; \n"):  # the engine would say yes and write nothing
+        if text[begin:].strip(b"; \n"):  # the engine would say yes and write nothing
             raise ClickHouseError.named("NOT_IMPLEMENTED", "INSERT SELECT takes no data here: no input(), no FORMAT")
         return None
-    return Statement(text[: outer[-2].start], memoryview(text)[begin.end() :], last.text)
+    settings = next((word.start for word in outer if word.name == "SETTINGS"), end)
+    return Statement(text[:settings], text[settings:end], memoryview(text)[begin:], format_)
 
 
 def _format(outer: list[_Word]) -> str | None:

@@ -24,7 +24,6 @@ def code(query, body=b""):
         (b"INSERT INTO t FORMAT CSV 1,2", b"INSERT INTO t ", "CSV", b"1,2"),
         (b"INSERT INTO t FORMAT TSV\n\n", b"INSERT INTO t ", "TSV", b"\n"),
         (b"INSERT INTO t (`FORMAT`, a) FORMAT CSV\n1", b"INSERT INTO t (`FORMAT`, a) ", "CSV", b"1"),
-        (b"INSERT INTO t SETTINGS a='FORMAT x' FORMAT CSV\n1", b"INSERT INTO t SETTINGS a='FORMAT x' ", "CSV", b"1"),
         (
             b"/* INSERT */ INSERT INTO t -- VALUES\nVALUES (1)",
             b"/* INSERT */ INSERT INTO t -- VALUES\n",
@@ -44,6 +43,12 @@ def test_an_inserts_data_begin_after_its_format(text, sql, format_, data):
     statement = parse(text)
     assert (statement.sql, statement.format, bytes(statement.data)) == (sql, format_, data)
     assert not statement.answers
+
+
+def test_settings_of_an_insert_come_apart_too():
+    statement = parse(b"INSERT INTO t (a) SETTINGS a='FORMAT x', b=1 FORMAT CSV\n1")
+    assert (statement.sql, statement.settings) == (b"INSERT INTO t (a) ", b"SETTINGS a='FORMAT x', b=1 ")
+    assert (statement.format, bytes(statement.data)) == ("CSV", b"1")
 
 
 @pytest.mark.parametrize(

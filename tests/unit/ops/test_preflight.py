@@ -98,6 +98,7 @@ def test_only_what_is_not_there_counts(tmp_path):
     venv.mkdir()
     (venv / ".safelight").touch()
     assert missing(kept, venv) == []
+    assert [each.what for each in missing(kept, venv, test=True)] == ["Python packages of the tests"]
 
 
 def test_its_cache_folder_is_the_stacks(monkeypatch, tmp_path):

@@ -1,0 +1,298 @@
+"""The engine on a real broker: workers as processes of their own, killed, stopped and woken; then every event is accounted for."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from schemas import codec
+from schemas.events import Metric, PhotoAdmitted, PhotoUploaded
+from schemas.topics import ADMIT_CHANGELOG, ADMITTED, EVENTS, METRICS
+from streams import provision
+from streams.producer import PhotoProducer
+from streams.state import Changelog, Store, restore
+from streams.task import Step
+from tests.support.builders import uploaded
+from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.integration
+
+SESSION_SECONDS = 4
+
+
+class Worker:
+    """A worker process of engine_flows.py."""
+
+    def __init__(self, settings, agent="dedupe", *, step="", number=1, **changes):
+        values = {
+            "brokers": settings.brokers,
+            "namespace": settings.namespace,
+            "data": str(settings.data),
+            "session": SESSION_SECONDS,
+            "batch_records": 100,
+            "clickhouse_url": settings.clickhouse_url,
+            "metrics_interval": 0.2,
+        } | changes
+        self.log = settings.data.parent / f"worker-{time.monotonic_ns()}.log"
+        command = [sys.executable, "-m", "tests.integration.engine_flows", agent, json.dumps(values)]
+        with self.log.open("w") as log:
+            self._process = subprocess.Popen(
+                [*command, *([step, str(number)] if step else [])],
+                stdout=log,
+                stderr=log,
+                cwd=Path(__file__).parents[2],
+            )
+        self._ready = settings.data / "run" / f"{agent}.ready"
+
+    def wait(self, within=30):
+        return self._process.wait(within)
+
+    def wait_ready(self):
+        def ready():
+            assert self._process.poll() is None, self.log.read_text()
+            assert self._ready.exists(), self.log.read_text()
+
+        eventually(ready, within=30)
+
+    def signal(self, number):
+        self._process.send_signal(number)
+
+    def stop(self):
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self):
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def start(settings):
+    provision.ensure(settings)
+    workers = []
+
+    def start(agent="dedupe", **options):
+        workers.append(Worker(settings, agent, **options))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.kill()
+
+
+def feed(settings, count, *, seed=1):
+    """Upload events, one in ten a repeat of an earlier one."""
+    rng = random.Random(seed)
+    with PhotoProducer(settings.brokers, topic=settings.topic(EVENTS)) as producer:
+        for i in range(count):
+            k = rng.randrange(i) if i and rng.random() < 0.1 else i
+            content = sha256(f"{seed}-{k}".encode()).digest()
+            producer.publish(uploaded(event_id=f"{seed}-{k}", owner_id=f"owner-{k % 50}", content_sha256=content))
+
+
+def records(settings, topic):
+    """All committed records of a topic."""
+    config = {
+        "bootstrap.servers": settings.brokers,
+        "group.id": "reader",
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "fetch.wait.max.ms": 50,
+    }
+    with closing(Consumer(config)) as consumer:
+        left = set(range(settings.partitions_of(topic)))
+        consumer.assign([TopicPartition(settings.topic(topic), partition, 0) for partition in left])
+        while left:
+            message = consumer.poll(10)
+            assert message, f"{topic.name} does not come to its end"
+            if message.error():
+                assert message.error().code() == KafkaError._PARTITION_EOF
+                left.discard(message.partition())
+            else:
+                yield message
+
+
+def lag(settings, agent, topic):
+    config = {"bootstrap.servers": settings.brokers, "group.id": settings.group(agent), "enable.partition.eof": True}
+    with closing(Consumer(config)) as consumer:
+        return sum(
+            provision._lag(consumer, agent, TopicPartition(settings.topic(topic), partition)).records
+            for partition in range(settings.partitions_of(topic))
+        )
+
+
+def wait_done(settings, agent="dedupe", topic=EVENTS, within=60):
+    def done():
+        assert lag(settings, agent, topic) == 0
+
+    eventually(done, within=within, every=0.2)
+
+
+def account(settings):
+    """Every event that was uploaded first is admitted once, with its place; the changelog, and what a store makes of it, agree."""
+    first = {}
+    for message in records(settings, EVENTS):
+        event = codec.decode(message.value(), PhotoUploaded)
+        first.setdefault(event.event_id, (message.partition(), message.offset()))
+    admitted = [codec.decode(message.value(), PhotoAdmitted) for message in records(settings, ADMITTED)]
+    places = {event.event_id: (event.root.partition, event.root.offset) for event in admitted}
+    assert len(admitted) == len(places), "doubled"
+    assert places == first
+    changelog = [(m.partition(), m.key().decode(), m.value().decode()) for m in records(settings, ADMIT_CHANGELOG)]
+    assert sorted(changelog) == sorted((partition, name, str(offset)) for name, (partition, offset) in first.items())
+    return len(first)
+
+
+def stores(settings, slot="0"):
+    """What the workers' local stores hold, opened as they are."""
+    (topic_id,) = provision.topic_ids(settings, [ADMIT_CHANGELOG]).values()
+    held = {}
+    for partition in range(settings.partitions):
+        folder = settings.data / "state" / settings.group("dedupe") / slot / f"{settings.topic(EVENTS)}-{partition}"
+        store = Store(folder, Changelog(settings.topic(ADMIT_CHANGELOG), topic_id, partition))
+        assert restore(store, settings.brokers) == 0, "the store had not come to its changelog's end"
+        held |= {key.decode(): (partition, int(value)) for key, value in store.items()}
+        store.close()
+    return held
+
+
+def test_killed_at_every_boundary_of_a_batch_nothing_is_lost_or_doubled(settings, start):
+    feed(settings, 6000)
+    for step in (Step.WORKED, Step.BEGUN, Step.PUBLISHED, Step.COMMITTED, Step.APPLIED):
+        assert start(step=step, number=3).wait() == -signal.SIGKILL, step
+    assert lag(settings, "dedupe", EVENTS) > 0, "there was nothing left to lose"
+    worker = start()
+    wait_done(settings)
+    assert worker.stop() == 0, worker.log.read_text()
+    assert account(settings) > 5000
+    assert len(stores(settings)) == account(settings)
+
+
+def test_another_worker_takes_over_what_a_killed_one_had(settings, start, tmp_path):
+    feed(settings, 2000)
+    victim, survivor = start(step=Step.PUBLISHED, number=8), start(data=str(tmp_path / "other"))
+    assert victim.wait() == -signal.SIGKILL
+    feed(settings, 2000, seed=2)
+    wait_done(settings)
+    assert survivor.stop() == 0, survivor.log.read_text()
+    assert account(settings) > 3500
+
+
+def test_sigterm_ends_a_worker_within_half_a_session_and_the_other_goes_on_at_once(settings, start, tmp_path):
+    feed(settings, 1000)
+    leaving = start()
+    leaving.wait_ready()
+    staying = start(data=str(tmp_path / "other"))
+    began = time.monotonic()
+    leaving.signal(signal.SIGTERM)
+    assert leaving.wait() == 0, leaving.log.read_text()
+    assert time.monotonic() - began < SESSION_SECONDS / 2
+    assert not (settings.data / "run" / "dedupe.ready").exists()
+    feed(settings, 1000, seed=2)
+    wait_done(settings, within=SESSION_SECONDS + 6)
+    assert staying.stop() == 0
+    account(settings)
+
+
+def test_a_worker_that_slept_past_its_session_is_fenced_and_ends(settings, start, tmp_path):
+    sleeper = start()
+    sleeper.wait_ready()
+    sleeper.signal(signal.SIGSTOP)
+    feed(settings, 1000)
+    heir = start(data=str(tmp_path / "other"))
+    wait_done(settings)
+    sleeper.signal(signal.SIGCONT)
+    feed(settings, 1000, seed=2)
+    wait_done(settings)
+    # It meets the fence in a batch, and ends; or it has nothing to commit, and joins again.
+    assert heir.stop() == 0
+    wait_done(settings)
+    sleeper.stop()
+    account(settings)
+
+
+def test_two_workers_on_one_folder_do_not_share_a_store(settings, start):
+    feed(settings, 1000)
+    one = start()
+    one.wait_ready()
+    other = start()
+    feed(settings, 1000, seed=2)
+    eventually(lambda: (_ for _ in ()).throw(AssertionError) if not _slots(settings, 2) else None, within=20)
+    wait_done(settings)
+    assert one.stop() == other.stop() == 0
+    account(settings)
+
+
+def _slots(settings, number):
+    folder = settings.data / "state" / settings.group("dedupe")
+    return len([path for path in folder.iterdir() if path.is_dir()]) == number
+
+
+def test_a_missing_topic_is_one_line_that_names_the_command(settings, tmp_path):
+    worker = Worker(settings)
+    assert worker.wait() == 1
+    (line,) = worker.log.read_text().splitlines()
+    assert settings.topic(EVENTS) in line
+    assert "safelight topics --create" in line
+
+
+def test_an_error_in_an_agent_ends_the_worker_with_one_line_that_says_where_and_quotes_nobody(settings, start):
+    worker = start("broken")
+    worker.wait_ready()
+    feed(settings, 1)
+    assert worker.wait() == 1
+    *_, line = [line for line in worker.log.read_text().splitlines() if "is ready" not in line]
+    assert "KeyError at tests/integration/engine_flows.py:" in line
+    assert "owner-" not in worker.log.read_text()
+    assert lag(settings, "broken", EVENTS) == 1
+
+
+def test_a_worker_says_how_it_is_doing(settings, start):
+    worker = start()
+    feed(settings, 100)
+    wait_done(settings)
+    assert worker.stop() == 0
+    metrics = [codec.decode(message.value(), Metric) for message in records(settings, METRICS)]
+    of = {name: [metric for metric in metrics if metric.name == name] for name in {metric.name for metric in metrics}}
+    assert sum(metric.value for metric in of["photos_records_total"]) == 100
+    assert {metric.value for metric in of["photos_worker_up"]} == {0.0, 1.0}
+    assert all(metric.value > 10e6 for metric in of["photos_worker_resident_bytes"])
+    assert sum(bucket.count for metric in of["photos_batch_seconds"] for bucket in metric.buckets) > 0
+    latest = {metric.labels["partition"]: metric.value for metric in of["photos_lag_records"]}
+    assert latest == {str(partition): 0.0 for partition in range(settings.partitions)}
+
+
+def test_faust_s_own_command_runs_an_agent_too(settings, start):
+    environment = {
+        "SAFELIGHT_BROKERS": settings.brokers,
+        "SAFELIGHT_NAMESPACE": settings.namespace,
+        "SAFELIGHT_DATA": str(settings.data),
+        "SAFELIGHT_HASH_KEY": "a key",
+    }
+    feed(settings, 10)
+    command = ["faust", "-A", "streams.app:admit", "worker", "-l", "info", "--without-web"]
+    worker = subprocess.Popen(
+        [Path(sys.executable).parent / command[0], *command[1:]],
+        env=os.environ | environment,
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        wait_done(settings, "admit")
+    finally:
+        worker.terminate()
+        said = worker.communicate(timeout=30)[0].decode()
+    assert worker.returncode == 0, said
+    assert lag(settings, "admit", EVENTS) == 0
