@@ -8,6 +8,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export SAFELIGHT_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/safelight
 export UV_CACHE_DIR ?= $(SAFELIGHT_CACHE)/uv
+# onnxruntime from 1.29 on reports what it runs to its maker unless told not to.
+export ORT_DISABLE_TELEMETRY := 1
 UV := $(VENV)/bin/uv
 INSTALL := $(UV) pip install $(shell test -t 2 || echo --quiet) --python $(RUN)
 

@@ -51,11 +51,11 @@ def check(photo: PhotoUploaded, appended_at: datetime) -> None:
     if photo.size_bytes < 1:
         raise _invalid("size_bytes", f"is {photo.size_bytes}, at least 1 is allowed")
     if photo.captured_at is not None and not _EARLIEST <= photo.captured_at <= _LATEST:
-        raise _invalid("captured_at", f"is {photo.captured_at:%Y-%m-%d}, outside 1900 to 2299")
+        raise _invalid("captured_at", f"is {photo.captured_at.date()}, outside 1900 to 2299")
     if not _EARLIEST <= photo.uploaded_at <= appended_at + _CLOCK_SKEW:
         raise _invalid(
             "uploaded_at",
-            f"is {photo.uploaded_at:%Y-%m-%d}, before 1900 or more than a day after the broker got the event",
+            f"is {photo.uploaded_at.date()}, before 1900 or more than a day after the broker got the event",
         )
     if photo.traceparent is not None and not _traceparent(photo.traceparent):
         raise _invalid("traceparent", "is not of the form that W3C Trace Context gives it")

@@ -152,7 +152,10 @@ class _Looking:
                 data = await self._objects.read(
                     root, location, size_bytes=photo.size_bytes, sha256=photo.content_sha256
                 )
-                return await asyncio.get_running_loop().run_in_executor(self._pool, self._prepare, data)
+                loop = asyncio.get_running_loop()
+                picture, inputs, seconds = await loop.run_in_executor(self._pool, self._prepare, data)
+            self._measure.observe(metrics.DECODE, seconds)
+            return picture, inputs
 
         picture, inputs = await self._roots_back[root.name](prepared)
         results = await together(
@@ -161,11 +164,12 @@ class _Looking:
         )
         return Seen(picture.media_type, picture.width, picture.height, results)
 
-    def _prepare(self, data: bytes) -> tuple[Picture, list[Tensors]]:
+    def _prepare(self, data: bytes) -> tuple[Picture, list[Tensors], float]:
+        """The picture, what each model is shown of it, the seconds that decoding took."""
         began = perf_counter()
         picture = decode(data, short_side=max(model.short_side for model in self._models))
-        self._measure.observe(metrics.DECODE, perf_counter() - began)
-        return picture, [model.prepare(picture) for model in self._models]
+        seconds = perf_counter() - began
+        return picture, [model.prepare(picture) for model in self._models], seconds
 
     def _retry(self, dependency: str) -> Retry:
         def waited(seconds: float) -> None:

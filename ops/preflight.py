@@ -93,7 +93,7 @@ def missing(cache: Path, venv: Path, test: bool = False) -> List[Download]:
     # Weighed: the files that pip fetches for the lock files (CPython 3.11), the jars, and du of what came of them.
     table = [
         (venv / ".safelight", Download("Python packages", 385, 1300, venv)),
-        (triton, Download("Triton, the inference server", 128, 350, cache)),
+        (triton, Download("Triton, the inference server", 119, 340, cache)),
         (kafka, Download("Apache Kafka, the broker", 44, 110, cache)),
         *([(venv / ".test", Download("Python packages of the tests", 115, 300, venv))] if test else []),
     ]

@@ -18,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it means to
 from schemas.errors import StrangeWorld, Unavailable
 from schemas.topics import TOPICS, Topic
 from streams.settings import Settings
-from streams.topology import FLOWS
+from streams.topology import FLOWS, Flow
 
 _LOG = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 15.0
@@ -79,10 +79,10 @@ class Lag:
     records: int
 
 
-def lag(settings: Settings) -> list[Lag]:
+def lag(settings: Settings, flows: Iterable[Flow] = FLOWS.values()) -> list[Lag]:
     """Of every agent, by the topics that it reads. Raises Unavailable without a broker."""
     lags = []
-    for flow in FLOWS.values():
+    for flow in flows:
         config = {
             "bootstrap.servers": settings.brokers,
             "group.id": settings.group(flow.agent),

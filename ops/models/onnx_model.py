@@ -6,9 +6,13 @@ The parameter `threads` is the number of threads of one run.
 """
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+# Read once, when onnxruntime is loaded; from 1.29 on it would else report models and runs to Microsoft.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np
 import onnxruntime

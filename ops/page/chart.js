@@ -51,21 +51,22 @@ export class Chart {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#plot?.redraw(false));
   }
 
-  /** `range`: from and to, in seconds since 1970. */
+  /** `range`: from and to, in seconds since 1970. The figure of each line, by its name; null when there is nothing to draw. */
   draw(answer, range) {
     const { names, data } = lines(this.unit.endsWith("/s") ? whole(answer) : answer);
-    this.#keys.hidden = this.#place.hidden = answer.rows.length === 0;
-    if (this.#place.hidden) return;
+    this.#keys.hidden = this.#place.hidden = !data.slice(1).flat().some((value) => value !== null);
+    if (this.#place.hidden) return null;
     const anew = names.join("\n") !== this.#names.join("\n");
     [this.#names, this.#data, this.#range] = [names, data, range];
     if (anew || !this.#plot) this.#build();
     else this.#plot.setData(data);
     this.#tell(null);
     this.#place.setAttribute("aria-label", this.#summary());
+    return this.#figures();
   }
 
-  /** The figure of each line, by its name: its newest value, or the sum of what is counted. */
-  figures() {
+  /** Each line's newest value, or the sum of what is counted. */
+  #figures() {
     const last = (values) => values.findLast((value) => value !== null) ?? null;
     const sum = (values) => values.reduce((a, b) => a + (b ?? 0), 0);
     return Object.fromEntries(this.#names.map((name, i) => [name, (this.counted ? sum : last)(this.#data[i + 1])]));
@@ -107,7 +108,7 @@ export class Chart {
   }
 
   #tell(index) {
-    const figures = this.figures();
+    const figures = this.#figures();
     this.#names.forEach((name, i) => {
       const value = index === null ? figures[name] : this.#data[i + 1][index];
       this.#keys.children[i].lastChild.textContent = text(value, this.spoken);
@@ -116,7 +117,7 @@ export class Chart {
 
   #summary() {
     const most = (values) => values.reduce((a, b) => (b !== null && b > a ? b : a), 0);
-    const figures = this.figures();
+    const figures = this.#figures();
     const when = this.counted ? "" : "now ";
     return this.#names
       .map((name, i) => `${plain(name)}: ${when}${text(figures[name], this.unit)}, highest ${text(most(this.#data[i + 1]), this.unit)}`)

@@ -1,69 +1,22 @@
 // The page: asks for each panel every two seconds, draws what comes, and says how old it is when nothing does.
 
-import { Chart, SPOKEN } from "./chart.js";
+import { Chart } from "./chart.js";
 import { element, say, sentence } from "./elements.js";
+import { Panel, STALE_SECONDS, clock } from "./panel.js";
 import { Running, parts, silence } from "./running.js";
 import { Table } from "./table.js";
 import { Wall } from "./wall.js";
 import { figure, plain, span } from "./words.js";
 
 const POLL_MS = 2000;
-const STALE_SECONDS = 7; // a worker speaks every second, store and this page take a moment: what is older has stopped
 const TIMEOUT_MS = 10_000;
 
 // Panels with a place of their own; every other one is drawn below, by its kind.
 const BESIDE_THE_WALL = ["throughput", "latency", "lag", "dead_letters", "records", "model_latency"];
 
-const EMPTY = {
-  wall: "No photos yet: `safelight publish DIR`",
-  workers: "No worker has been heard of in this time span: `safelight up`",
-  dead_letters: "None in this time span.",
-  dead_letters_by_reason: "None in this time span.",
-  waiting: "No agent has waited in this time span.",
-};
-
-const clock = () => performance.now() / 1000;
 const $ = (id) => document.getElementById(id);
 
 class Unanswered extends Error {}
-
-/** One panel's place on the page, what it shows, and how old that is. */
-class Panel {
-  answer = null;
-  #at = 0;
-  #age = element("span", "age");
-  #empty = element("p", "empty");
-
-  constructor(listed, className) {
-    const of = listed.kind === "series" && !SPOKEN.includes(listed.unit) ? element("span", "of", listed.unit) : null;
-    this.name = listed.name;
-    this.place = element("section", `panel ${className}`, element("h2", "", element("span", "title", listed.title), this.#age, of), this.#empty);
-    this.place.dataset.panel = listed.name;
-    this.place.dataset.state = "waiting";
-    this.place.setAttribute("aria-label", listed.title);
-    this.#age.hidden = this.#empty.hidden = true;
-  }
-
-  /** `value`: what a script reads; null: there is nothing to show. */
-  took(answer, value) {
-    this.answer = answer;
-    this.#at = clock();
-    this.place.dataset.value = value === null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
-    this.#empty.hidden = value !== null;
-    if (value === null) this.#empty.replaceChildren(...sentence(EMPTY[this.name] ?? "Nothing in this time span."));
-  }
-
-  /** `quiet`: how long nothing new has reached ClickHouse. */
-  tick(quiet) {
-    if (!this.answer) return;
-    const age = Math.max(clock() - this.#at, quiet);
-    const stale = age > STALE_SECONDS;
-    this.place.dataset.state = stale ? "stale" : this.#empty.hidden ? "fresh" : "empty";
-    this.place.dataset.age = Math.min(age, 1e9).toFixed(1);
-    this.#age.hidden = !stale;
-    if (stale) say(this.#age, Number.isFinite(age) ? `${span(age)} old` : "old");
-  }
-}
 
 const records = ({ columns, rows }) => rows.map((row) => Object.fromEntries(columns.map((name, i) => [name, row[i]])));
 
@@ -120,7 +73,8 @@ class Page {
 
   #add(listed, className, where, drawing) {
     const panel = new Panel(listed, className);
-    where.append(panel.place);
+    if (listed.kind === "numbers") where.prepend(panel.place);
+    else where.append(panel.place);
     this.#panels.set(panel.name, panel);
     this.#draws.set(panel.name, drawing(panel.place));
   }
@@ -136,10 +90,9 @@ class Page {
   #chart(panel, chart) {
     const headline = HEADLINES[panel.name];
     return (answer) => {
-      chart.draw(answer, [answer.asked_at - this.#seconds, answer.asked_at]);
-      const figures = chart.figures();
-      if (headline) for (const [name, value, title] of headline(figures)) this.#number(panel.name, name, value, panel.unit, title);
-      return answer.rows.length ? figures : null;
+      const figures = chart.draw(answer, [answer.asked_at - this.#seconds, answer.asked_at]);
+      if (headline) for (const [name, value, title] of headline(figures ?? {})) this.#number(panel.name, name, value, panel.unit, title);
+      return figures;
     };
   }
 
@@ -148,10 +101,14 @@ class Page {
   }
 
   #running(running) {
+    let last = { columns: [], rows: [], asked_at: Date.now() / 1000 };
+    let at = clock();
     return (answer) => {
-      const workers = records(answer);
-      this.#quiet = { seconds: silence(workers, answer.asked_at), at: clock() };
-      const all = parts(this.#servers, workers, answer.asked_at);
+      if (answer) {
+        [last, at] = [answer, clock()];
+        this.#quiet = { seconds: silence(records(answer), answer.asked_at), at };
+      }
+      const all = parts(this.#servers, records(last), last.asked_at + clock() - at);
       running.draw(all);
       return all.length ? Object.fromEntries(all.map(({ name, state }) => [name, state])) : null;
     };
@@ -175,7 +132,7 @@ class Page {
     const place = this.#numbers.get(id);
     const [amount, of] = figure(value, unit);
     place.dataset.value = value ?? "";
-    place.lastChild.replaceChildren(amount, of ? element("span", "unit", of) : "");
+    place.lastChild.replaceChildren(amount, of ? " " : "", of ? element("span", "unit", of) : "");
   }
 
   // Asking, again and again.
@@ -205,6 +162,8 @@ class Page {
       for (const [panel, answer] of came) panel.answer = answer;
       for (const [panel, answer] of came) panel.took(answer, this.#draws.get(panel.name)(answer));
       const failed = answers.find(({ status }) => status === "rejected");
+      // Whether ClickHouse answers or not: what the stack says of its servers is news.
+      if (failed && this.#servers) this.#panels.get("workers").took({}, this.#draws.get("workers")(null));
       if (failed) throw failed.reason;
       this.#heard = clock();
       this.#trouble = null;
@@ -247,7 +206,7 @@ const HEADLINES = {
     ["p50", p50, "upload to row, median"],
     ["p99", p99, "upload to row, p99"],
   ],
-  lag: (figures) => [["now", sum(figures), "lag"]],
+  lag: (figures) => [["now", Object.keys(figures).length ? sum(figures) : null, "lag"]],
 };
 
 /** JSON. Throws Unanswered, with what to do, when the server or ClickHouse does not answer. */

@@ -26,7 +26,10 @@ export function parts(servers, workers, now) {
     agents.delete(server.name);
     return { name: server.name, address: server.address, memory: agent?.memory, ...watchedState(server, agent, now) };
   });
-  const others = [...agents.values()].map((agent) => ({ name: agent.name, address: "", memory: agent.memory, ...state(agent) }));
+  const others = [...agents.values()].map((agent) => {
+    const { name, memory, heard } = agent;
+    return { name, memory, address: "", ...state({ ...agent, heard: newest > SILENT_SECONDS ? heard + newest : heard }) };
+  });
   return [...watched, ...others];
 }
 

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from ops.dashboards import panels
 from ops.page.guard import Handler, guard
-from ops.page.panels import SPANS, Panels, ReadOnly
+from ops.page.panels import SPANS, Asks, Panels, ReadOnly
 from ops.page.photos import PLACEHOLDER, Photos, Print
 from ops.stack.status import read_status
 from schemas.errors import SafelightError, Unavailable
@@ -21,14 +21,18 @@ _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".
 class Page:
     """The page over a running stack: `start`, `url`, `stop`."""
 
-    def __init__(self, settings: Settings, port: int = 8088) -> None:
-        """`port` on 127.0.0.1; 0: a free one. The caller looks for another where it is taken."""
+    def __init__(self, settings: Settings, port: int = 8088, *, clickhouse: Asks | None = None) -> None:
+        """`port` on 127.0.0.1; 0: a free one. The caller looks for another where it is taken.
+
+        `clickhouse`: who answers, if not the ClickHouse of the settings.
+        """
         self.port = port
         self._settings = settings
         self._listed = panels()
-        self._clickhouse = ReadOnly(settings)
-        self._panels = Panels(self._clickhouse, {panel.name: panel.sql for panel in self._listed})
-        self._photos = Photos(self._clickhouse, settings)
+        self._own = ReadOnly(settings)
+        asked = clickhouse or self._own
+        self._panels = Panels(asked, {panel.name: panel.sql for panel in self._listed})
+        self._photos = Photos(asked, settings)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -63,7 +67,7 @@ class Page:
 
     async def _let_go(self, _: web.Application) -> None:
         self._photos.close()
-        await self._clickhouse.close()
+        await self._own.close()
 
     async def _list(self, _: web.Request) -> web.Response:
         listed = [{key: value for key, value in asdict(panel).items() if key != "sql"} for panel in self._listed]
@@ -97,7 +101,7 @@ class Page:
 
 def _advice(error: SafelightError) -> str:
     if isinstance(error, Unavailable):
-        return f"ClickHouse: {error.detail}"
+        return f"ClickHouse is unavailable ({error.detail}). What you see is from before."
     return str(error)
 
 

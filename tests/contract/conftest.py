@@ -14,11 +14,23 @@ def empty():
         yield client, database
 
 
+@pytest.fixture(scope="session")
+def _migrated():
+    with engine() as (client, database):
+        migrate(client, database=database, partitions=PARTITIONS)
+        yield client, database
+
+
 @pytest.fixture
-def client(empty):
-    """A client whose database has our tables."""
-    client, database = empty
-    migrate(client, database=database, partitions=PARTITIONS)
+def client(_migrated):
+    """A client whose database has our tables, empty. For tests that leave the tables as they are."""
+    client, database = _migrated
+    client.database = database
+    tables = client.query(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND name != 'migrations'"
+    ).result_rows
+    for (table,) in tables:
+        client.command(f"TRUNCATE TABLE {table}")
     return client
 
 

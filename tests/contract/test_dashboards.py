@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -16,11 +17,13 @@ from schemas.events import Bucket, Label, ModelResult, Root
 from schemas.metrics import GROWTH, METRICS, bucket_of
 from schemas.metrics import Kind as MetricKind
 from schemas.tables import PHOTO_OUTCOMES
-from schemas.topics import DEAD_LETTER, GROUPED
+from schemas.topics import DEAD_LETTER, GROUPED, PARTITIONS
 from schemas.topics import METRICS as OPS_METRICS
+from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.writer import ClickHouseWriter
 from tests.support.batches import Counted, batch
 from tests.support.builders import dead_letter, enriched, grouped, metric, rejected
+from tests.support.engine import engine, open_engine
 
 pytestmark = pytest.mark.contract
 
@@ -64,10 +67,19 @@ async def put(client, connection):
     return put
 
 
+@pytest.fixture(scope="module")
+def reader():
+    """Reads empty tables, and may do nothing else; that cannot be taken back, so it is a client of its own."""
+    with engine() as (client, database), closing(open_engine()) as reader:
+        migrate(client, database=database, partitions=PARTITIONS)
+        reader.database = database
+        yield reader
+
+
 @zooms
 @pytest.mark.parametrize("name", PANELS)
-def test_every_panel_runs_read_only_on_empty_tables(client, name, zoom):
-    body = client.raw_query(PANELS[name].sql, zoom, settings={"readonly": 1}, fmt="JSONCompact")
+def test_every_panel_runs_read_only_on_empty_tables(reader, name, zoom):
+    body = reader.raw_query(PANELS[name].sql, zoom, settings={"readonly": 1}, fmt="JSONCompact")
     columns = [(column["name"], column["type"]) for column in json.loads(body)["meta"]]
     if PANELS[name].kind is Kind.SERIES:
         (first, kind), *others = columns
@@ -105,27 +117,28 @@ def test_a_panel_is_a_file_with_a_whole_header():
 
 
 def outcomes(now):
-    """Every kind of outcome under every stamp, over the last four minutes; and how often each photo counts."""
+    """Batches by when they were appended, over the last four minutes: every kind of outcome under every stamp."""
     random = Random(7)
-    for n in range(400):
-        at = now - timedelta(seconds=random.randrange(240))
-        stamp = random.choice(["first"] * 6 + ["again", "filled", "deleted"])
-        kind = random.choice(["enriched", "enriched", "partial", "rejected"])
-        fields = {"photo_id": f"photo-{n}", "root": Root(1, 0, n), "content_sha256": bytes([n % 7]) * 32}
-        if kind == "rejected":
-            event = rejected(rejected_at=at, reason=random.choice(["damaged_photo", "wrong_sha256"]), **fields)
-        else:
-            event = enriched(missing=["scene_label"] if kind == "partial" else [], **fields)
-        yield at, stamp, kind, event
+    for moment in range(12):
+        found = []
+        for n in range(moment * 40, moment * 40 + 40):
+            kind = random.choice(["enriched", "enriched", "partial", "rejected"])
+            stamp = random.choice(["first"] * 6 + ["again", "filled", "deleted"])
+            fields = {"photo_id": f"photo-{n}", "root": Root(1, 0, n), "content_sha256": bytes([n % 7]) * 32}
+            if kind == "rejected":
+                event = rejected(rejected_at=now, reason=random.choice(["damaged_photo", "wrong_sha256"]), **fields)
+            else:
+                event = enriched(missing=["scene_label"] if kind == "partial" else [], **fields)
+            found.append((kind, grouped(event, stamp=stamp)))
+        yield now - timedelta(seconds=moment * 20), found
 
 
 @zooms
 async def test_throughput_counts_each_photo_once(client, put, now, zoom):
     expected = defaultdict(Counter)
-    for at, stamp, kind, event in outcomes(now):
-        await put(GROUPED, grouped(event, stamp=stamp), at=at)
-        if stamp == "first":
-            expected[start(at, zoom)][kind] += 1
+    for at, found in outcomes(now):
+        await put(GROUPED, *(photo for _, photo in found), at=at)
+        expected[start(at, zoom)].update(kind for kind, photo in found if photo.stamp == "first")
     rows = shown(client, "throughput", zoom)
     assert {row["t"]: {kind: row[kind] for kind in ("enriched", "partial", "rejected")} for row in nonzero(rows)} == {
         t: {kind: counts[kind] / zoom["rounding"] for kind in ("enriched", "partial", "rejected")}
@@ -144,12 +157,11 @@ def test_throughput_has_a_point_for_every_interval_up_to_now(client, zoom):
 async def test_totals_are_of_photos_as_they_are_now(client, put, now):
     photos = {}
     letters = 0
-    for at, stamp, kind, event in outcomes(now):
-        await put(GROUPED, grouped(event, stamp=stamp), at=at)
-        if stamp != "deleted" and kind == "rejected":
-            letters += 1
-        elif stamp != "deleted":
-            photos[event.photo_id] = event.content_sha256
+    for at, found in outcomes(now):
+        await put(GROUPED, *(photo for _, photo in found), at=at)
+        kept = [(kind, photo) for kind, photo in found if photo.stamp != "deleted"]
+        letters += sum(kind == "rejected" for kind, _ in kept)
+        photos |= {photo.photo_id: photo.outcome.content_sha256 for kind, photo in kept if kind != "rejected"}
     await put(DEAD_LETTER, dead_letter(rejected_at=now), at=now)
     # The same photo again, with bytes that nobody else has.
     again = next(iter(photos))
@@ -228,22 +240,20 @@ def test_latency_of_long_spans_is_the_bound_of_the_bucket_that_holds_it(client, 
 
 
 def test_the_rollups_buckets_are_those_of_the_metrics(client, now):
-    milliseconds = [*range(3000), *(round(GROWTH**i) + d for i in range(40, 110) for d in (-1, 0, 1)), 10**12]
+    milliseconds = [*range(3000), *(round(GROWTH**i) + d for i in range(40, 130) for d in (-1, 0, 1))]
     rows = [
         (1, 0, 0, 0, 0, "first", "enriched", "", "api", "", 0, now - timedelta(milliseconds=value), now, now)
         for value in milliseconds
-        if value < 10**12
     ]
     client.insert("photo_outcomes", rows, column_names=[*PHOTO_OUTCOMES.columns, "stored_at"])
     [(buckets,)] = client.query("SELECT sumMap(latency_buckets) FROM photo_outcomes_by_minute").result_rows
-    assert buckets == Counter(bucket_of(value / 1000) for value in milliseconds if value < 10**12)
+    assert buckets == Counter(bucket_of(value / 1000) for value in milliseconds)
 
 
 @zooms
 async def test_lag_is_the_last_of_each_partition_whoever_reported_it(client, put, now, zoom):
-    at = datetime.fromtimestamp(start(now - timedelta(seconds=30), ZOOMS[2]), UTC)
-    # Both inside the shortest interval, and in the window of the shortest zoom only when that is recent.
-    at = max(at, datetime.fromtimestamp(start(now - timedelta(seconds=30), ZOOMS[0]), UTC))
+    # All inside one interval, however short.
+    at = datetime.fromtimestamp(start(now - timedelta(seconds=30), ZOOMS[0]), UTC)
     lags = [("a", "0", 0, 100), ("a", "1", 0, 7), ("b", "0", 1, 40), ("b", "2", 1, 2), ("a", "1", 1, 5)]
     events = [
         metric(
@@ -258,21 +268,18 @@ async def test_lag_is_the_last_of_each_partition_whoever_reported_it(client, put
         for worker, partition, later, value in lags
     ]
     await put(OPS_METRICS, *events, at=now)
-    expected = {("enrich", 40 + 5 + 2)} if zoom["rounding"] < 60 else None
-    rows = shown(client, "lag", zoom)
-    assert [row["t"] for row in rows] == [start(at, zoom)]
-    assert {(row["series"], row["value"]) for row in rows} == (expected or {("enrich", 47)})
+    assert shown(client, "lag", zoom) == [{"t": start(at, zoom), "series": "enrich", "value": 40 + 5 + 2}]
 
 
 @zooms
 @pytest.mark.parametrize(
-    ("panel", "name", "label"),
+    ("panel", "name", "labels"),
     [
         ("records", "photos_records_total", {"topic": "photos.events"}),
         ("waiting", "photos_waited_seconds_total", {"dependency": "admit"}),
     ],
 )
-async def test_counters_are_added_up_by_second(client, put, now, zoom, panel, name, label):
+async def test_counters_are_added_up_by_second(client, put, now, *, zoom, panel, name, labels):
     random = Random(3)
     expected = Counter()
     events = []
@@ -280,7 +287,7 @@ async def test_counters_are_added_up_by_second(client, put, now, zoom, panel, na
         at = now - timedelta(milliseconds=random.randrange(200_000))
         value = random.randrange(1, 50)
         events.append(
-            metric(name=name, agent="admit", worker=f"w{n % 3}", labels=label, at=at, value=value, buckets=[])
+            metric(name=name, agent="admit", worker=f"w{n % 3}", labels=labels, at=at, value=value, buckets=[])
         )
         expected[start(at, zoom)] += value
     await put(OPS_METRICS, *events, at=now)
@@ -300,7 +307,7 @@ async def test_counters_are_added_up_by_second(client, put, now, zoom, panel, na
         ("insert_latency", "photos_insert_seconds", {"table": "metrics"}, "metrics"),
     ],
 )
-async def test_quantiles_of_histograms_are_bounds_of_buckets(client, put, now, zoom, panel, name, labels, series):
+async def test_quantiles_of_histograms_are_bounds_of_buckets(client, put, now, *, zoom, panel, name, labels, series):
     random = Random(5)
     observed = defaultdict(list)
     events = []
@@ -403,8 +410,7 @@ async def test_the_wall_shows_the_last_photos_once_with_their_surest_labels(clie
         results = [ModelResult(model="scene_label", version="1", labels=[Label(*label) for label in labels])]
         return grouped(enriched(photo_id=f"photo-{n}", root=Root(1, 0, n), models=results, **fields))
 
-    for n in range(60):
-        await put(GROUPED, photo(n, ("cup", 0.25), ("espresso", 0.5)), at=now)
+    await put(GROUPED, *(photo(n, ("cup", 0.25), ("espresso", 0.5)) for n in range(60)), at=now)
     again = [("a", 0.5), ("b", 0.125), ("c", 0.25), ("d", 0.375), ("e", 0.0625), ("f", 0.75)]
     await put(GROUPED, photo(30, *again, attempt=1), at=now)
     rows = shown(client, "wall")

@@ -110,10 +110,14 @@ anything = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.fixture
+async def writer(client, connection):
+    return await ClickHouseWriter.over(connection, client.database)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(what=anything, token=st.uuids())
-async def test_whatever_a_topic_can_carry_its_tables_and_rollups_take(connection, client, what, token):
-    writer = await ClickHouseWriter.over(connection, client.database)
+async def test_whatever_a_topic_can_carry_its_tables_and_rollups_take(writer, what, token):
     topic, events = what
     for rows in store(batch(topic, *events, at=datetime.now(UTC)), measure=Counted()):
         await writer.insert(rows.table, writer.prepare(rows), f"{token}:{rows.table.name}")

@@ -259,9 +259,11 @@ async def test_no_database_names_the_command(clickhouse):
         ),
     ],
 )
-async def test_tables_that_are_not_ours_are_found_at_the_start(client, connection, change, said):
+async def test_tables_that_are_not_ours_are_found_at_the_start(empty, change, said):
+    client, database = empty
+    migrate(client, database=database, partitions=PARTITIONS)
     if "value" in change:
         client.command("DROP VIEW metrics_by_minute_feed SYNC")
     client.command(change)
     with pytest.raises(StrangeWorld, match=said):
-        await ClickHouseWriter.over(connection, client.database)
+        await ClickHouseWriter.over(InProcess(client), database)

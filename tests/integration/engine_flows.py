@@ -17,7 +17,6 @@ from agents.retry import Retry
 from schemas.events import PhotoAdmitted, PhotoUploaded, Root
 from schemas.tables import PHOTO_OUTCOMES, Rows
 from schemas.topics import ADMIT_CHANGELOG, ADMITTED, EVENTS
-from sinks.clickhouse.writer import ClickHouseWriter
 from streams.pending import Sink
 from streams.settings import Settings
 from streams.task import Step
@@ -46,7 +45,10 @@ def outcomes(batch: Batch) -> list[Rows]:
         event = delivery.event
         row = {
             **{f"root_{name}": value for name, value in asdict(event.root).items()},
-            **{name: getattr(event, name) for name in ("attempt", "fill", "source", "media_type", "size_bytes", "uploaded_at")},
+            **{
+                name: getattr(event, name)
+                for name in ("attempt", "fill", "source", "media_type", "size_bytes", "uploaded_at")
+            },
             "stamp": "first",
             "outcome": "enriched",
             "reason": "",
@@ -63,7 +65,9 @@ async def open_dedupe(settings, measure):
 
 async def broken(batch: Batch, state: State) -> Result:
     """Raises an error that quotes an owner."""
-    return Result(changes={delivery.event.owner_id: {}[delivery.event.owner_id] for delivery in batch.deliveries(PhotoUploaded)})
+    return Result(
+        changes={delivery.event.owner_id: {}[delivery.event.owner_id] for delivery in batch.deliveries(PhotoUploaded)}
+    )
 
 
 @asynccontextmanager
@@ -73,6 +77,8 @@ async def open_broken(settings, measure):
 
 @asynccontextmanager
 async def open_outcomes(settings, measure):
+    from sinks.clickhouse.writer import ClickHouseWriter
+
     retry = Retry("clickhouse")
     opening = partial(
         ClickHouseWriter.open,

@@ -387,6 +387,14 @@ def test_an_error_in_the_middle_of_a_stream_reaches_the_client(db):
             pass
 
 
+def test_a_failed_query_leaves_nothing_in_the_next_answer(clickhouse):
+    """The engine keeps what a failed query wrote, and gives it with the next result of the same session."""
+    fails = quote("SELECT number, throwIf(number = 900000) FROM numbers(1000000) FORMAT JSON")
+    for _ in range(10):
+        assert http_get(clickhouse, f"/?query={fails}")[0] == 500
+        assert http_get(clickhouse, "/?query=SELECT+1") == (200, b"1\n")
+
+
 def test_a_stream_that_is_left_early_frees_its_thread(own_server):
     for _ in range(10):  # more than there are threads
         connection = http.client.HTTPConnection(urlsplit(own_server.url).netloc, timeout=10)

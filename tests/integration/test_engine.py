@@ -1,6 +1,5 @@
 """The engine on a real broker: workers as processes of their own, killed, stopped and woken; then every event is accounted for."""
 
-import json
 import os
 import random
 import signal
@@ -17,63 +16,16 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from schemas import codec
 from schemas.events import Metric, PhotoAdmitted, PhotoUploaded
 from schemas.topics import ADMIT_CHANGELOG, ADMITTED, EVENTS, METRICS
-from streams import provision
+from streams import provision, topology
 from streams.producer import PhotoProducer
 from streams.state import Changelog, Store, restore
 from streams.task import Step
+from tests.integration.engine_flows import FLOWS
+from tests.integration.engine_workers import Worker, lag, wait_done
 from tests.support.builders import uploaded
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.integration
-
-SESSION_SECONDS = 4
-
-
-class Worker:
-    """A worker process of engine_flows.py."""
-
-    def __init__(self, settings, agent="dedupe", *, step="", number=1, **changes):
-        values = {
-            "brokers": settings.brokers,
-            "namespace": settings.namespace,
-            "data": str(settings.data),
-            "session": SESSION_SECONDS,
-            "batch_records": 100,
-            "clickhouse_url": settings.clickhouse_url,
-            "metrics_interval": 0.2,
-        } | changes
-        self.log = settings.data.parent / f"worker-{time.monotonic_ns()}.log"
-        command = [sys.executable, "-m", "tests.integration.engine_flows", agent, json.dumps(values)]
-        with self.log.open("w") as log:
-            self._process = subprocess.Popen(
-                [*command, *([step, str(number)] if step else [])],
-                stdout=log,
-                stderr=log,
-                cwd=Path(__file__).parents[2],
-            )
-        self._ready = settings.data / "run" / f"{agent}.ready"
-
-    def wait(self, within=30):
-        return self._process.wait(within)
-
-    def wait_ready(self):
-        def ready():
-            assert self._process.poll() is None, self.log.read_text()
-            assert self._ready.exists(), self.log.read_text()
-
-        eventually(ready, within=30)
-
-    def signal(self, number):
-        self._process.send_signal(number)
-
-    def stop(self):
-        self.signal(signal.SIGTERM)
-        return self.wait()
-
-    def kill(self):
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
 
 
 @pytest.fixture
@@ -123,22 +75,6 @@ def records(settings, topic):
                 yield message
 
 
-def lag(settings, agent, topic):
-    config = {"bootstrap.servers": settings.brokers, "group.id": settings.group(agent), "enable.partition.eof": True}
-    with closing(Consumer(config)) as consumer:
-        return sum(
-            provision._lag(consumer, agent, TopicPartition(settings.topic(topic), partition)).records
-            for partition in range(settings.partitions_of(topic))
-        )
-
-
-def wait_done(settings, agent="dedupe", topic=EVENTS, within=60):
-    def done():
-        assert lag(settings, agent, topic) == 0
-
-    eventually(done, within=within, every=0.2)
-
-
 def account(settings):
     """Every event that was uploaded first is admitted once, with its place; the changelog, and what a store makes of it, agree."""
     first = {}
@@ -171,7 +107,7 @@ def test_killed_at_every_boundary_of_a_batch_nothing_is_lost_or_doubled(settings
     feed(settings, 6000)
     for step in (Step.WORKED, Step.BEGUN, Step.PUBLISHED, Step.COMMITTED, Step.APPLIED):
         assert start(step=step, number=3).wait() == -signal.SIGKILL, step
-    assert lag(settings, "dedupe", EVENTS) > 0, "there was nothing left to lose"
+    assert lag(settings, FLOWS["dedupe"]) > 0, "there was nothing left to lose"
     worker = start()
     wait_done(settings)
     assert worker.stop() == 0, worker.log.read_text()
@@ -191,16 +127,16 @@ def test_another_worker_takes_over_what_a_killed_one_had(settings, start, tmp_pa
 
 def test_sigterm_ends_a_worker_within_half_a_session_and_the_other_goes_on_at_once(settings, start, tmp_path):
     feed(settings, 1000)
-    leaving = start()
+    leaving = start(session=10)
     leaving.wait_ready()
-    staying = start(data=str(tmp_path / "other"))
+    staying = start(data=str(tmp_path / "other"), session=10)
     began = time.monotonic()
     leaving.signal(signal.SIGTERM)
     assert leaving.wait() == 0, leaving.log.read_text()
-    assert time.monotonic() - began < SESSION_SECONDS / 2
+    assert time.monotonic() - began < 10 / 2
     assert not (settings.data / "run" / "dedupe.ready").exists()
     feed(settings, 1000, seed=2)
-    wait_done(settings, within=SESSION_SECONDS + 6)
+    wait_done(settings)
     assert staying.stop() == 0
     account(settings)
 
@@ -228,15 +164,15 @@ def test_two_workers_on_one_folder_do_not_share_a_store(settings, start):
     one.wait_ready()
     other = start()
     feed(settings, 1000, seed=2)
-    eventually(lambda: (_ for _ in ()).throw(AssertionError) if not _slots(settings, 2) else None, within=20)
+    folder = settings.data / "state" / settings.group("dedupe")
+
+    def both_have_some():
+        assert all(list(folder.glob(f"{slot}/*/CURRENT")) for slot in "01")
+
+    eventually(both_have_some, within=30)
     wait_done(settings)
     assert one.stop() == other.stop() == 0
     account(settings)
-
-
-def _slots(settings, number):
-    folder = settings.data / "state" / settings.group("dedupe")
-    return len([path for path in folder.iterdir() if path.is_dir()]) == number
 
 
 def test_a_missing_topic_is_one_line_that_names_the_command(settings, tmp_path):
@@ -255,7 +191,7 @@ def test_an_error_in_an_agent_ends_the_worker_with_one_line_that_says_where_and_
     *_, line = [line for line in worker.log.read_text().splitlines() if "is ready" not in line]
     assert "KeyError at tests/integration/engine_flows.py:" in line
     assert "owner-" not in worker.log.read_text()
-    assert lag(settings, "broken", EVENTS) == 1
+    assert lag(settings, FLOWS["broken"]) == 1
 
 
 def test_a_worker_says_how_it_is_doing(settings, start):
@@ -290,9 +226,9 @@ def test_faust_s_own_command_runs_an_agent_too(settings, start):
         stderr=subprocess.STDOUT,
     )
     try:
-        wait_done(settings, "admit")
+        wait_done(settings, topology.FLOWS["admit"])
     finally:
         worker.terminate()
         said = worker.communicate(timeout=30)[0].decode()
     assert worker.returncode == 0, said
-    assert lag(settings, "admit", EVENTS) == 0
+    assert lag(settings, topology.FLOWS["admit"]) == 0

@@ -16,9 +16,11 @@ import psutil
 import pytest
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 
+from ops.stack.cache import cache_dir
 from ops.stack.model_repository import MODELS
 from ops.stack.process import StackError
 from ops.stack.triton import Triton
+from ops.stack.triton_runtime import triton_runtime
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.integration
@@ -120,6 +122,28 @@ def test_it_tells_prometheus_what_it_did(shared):
     infer(shared, images(1), "probs")
     with urlopen(shared.metrics) as answer:
         assert 'nv_inference_request_success{model="scene_label"' in answer.read().decode()
+
+
+def test_nothing_in_it_reports_to_its_maker(tmp_path, monkeypatch):
+    """onnxruntime from 1.29 on keeps an id of the device and a queue of reports in the user's cache folder."""
+    libraries = list(triton_runtime().site_packages.glob("onnxruntime/capi/*.so*"))
+    assert libraries
+    assert [path for path in libraries if b"events.data.microsoft.com" in path.read_bytes()] == []
+    monkeypatch.setenv("SAFELIGHT_CACHE", str(cache_dir()))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / ".cache"))
+    (tmp_path / "home").mkdir()
+    server = Triton(tmp_path / "triton")
+    server.start()
+    try:
+        infer(server, images(1), "probs")
+        sockets = [
+            each for process in [psutil.Process(server.pid), *models_of(server)] for each in process.net_connections()
+        ]
+    finally:
+        server.stop()
+    assert [each for each in sockets if each.raddr and each.raddr.ip.removeprefix("::ffff:") != "127.0.0.1"] == []
+    assert list((tmp_path / "home").rglob("*")) == []
 
 
 def test_it_listens_on_the_loopback_address_alone(shared):

@@ -16,10 +16,15 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="safelight-engine-")
 
 
+def open_engine() -> Client:
+    """A client of the engine; every client sees the same databases."""
+    return clickhouse_connect.get_client(interface="chdb", path=_folder().name, tz_mode="aware")
+
+
 @contextmanager
 def engine() -> Iterator[tuple[Client, str]]:
     """A client, and the name of a database that is not there yet."""
-    client = clickhouse_connect.get_client(interface="chdb", path=_folder().name, tz_mode="aware")
+    client = open_engine()
     database = f"test_{uuid4().hex[:12]}"
     try:
         yield client, database

@@ -28,6 +28,8 @@ _TOKEN = re.compile(
 _DATA = re.compile(rb"[ \t]*(?:\r?\n)?")
 _ANSWERS = frozenset({"SELECT", "WITH", "FROM", "(", "SHOW", "DESC", "DESCRIBE", "EXPLAIN", "EXISTS", "CHECK"})
 _STREAMS = frozenset({"SELECT", "WITH", "FROM", "("})
+_BEFORE_A_NAME = frozenset({".", "INTO", "TABLE"})
+_NO_NAMES = frozenset({"TABLE", "FUNCTION", "OUTFILE"})
 _CALLS_FILE = re.compile(rb"(?:\bfile\b|[\"`])\s*(?:/\*|--|\()", re.IGNORECASE)
 
 
@@ -47,7 +49,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """A token that is neither blank nor comment: `name` in capitals; a quoted name keeps one kind of quote."""
+    """A token that is neither blank nor comment: `name` in capitals, with double quotes where it can be no keyword."""
 
     name: str
     text: str
@@ -122,14 +124,18 @@ def _format(outer: list[_Word]) -> str | None:
 
 def _words(text: bytes) -> Iterator[_Word]:
     depth = 0
+    before = ""
     for token in _TOKEN.finditer(text):
         if token.lastgroup == "blank":
             continue
         raw = token[0].decode(errors="replace")
         name = {"string": "''", "quoted": f'"{raw[1:-1]}"'}.get(token.lastgroup or "", raw).upper()
+        if before in _BEFORE_A_NAME and token.lastgroup == "word" and name not in _NO_NAMES:
+            name = f'"{name}"'  # a table or column called values, format or settings
         depth -= name in (")", "]", "}")
         yield _Word(name, raw, depth, token.start(), token.end())
         depth += name in ("(", "[", "{")
+        before = name
 
 
 def _refuse_files(before: str, name: str) -> None:

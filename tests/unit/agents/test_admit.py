@@ -64,7 +64,7 @@ async def test_a_valid_event_is_admitted_with_its_root_and_keyed_by_its_content(
 
 @pytest.mark.parametrize("value", [b"", b"{}", None, b"\0\0\0\0\1garbage", codec.encode(metric())])
 async def test_bytes_that_nobody_can_read_become_a_dead_letter(value):
-    [(topic, key, letter)] = await admitting(read(value, offset=7), read(uploaded(), offset=8))[:1]
+    (topic, key, letter), _ = await admitting(read(value, offset=7), read(uploaded(), offset=8))
     assert topic is DEAD_LETTER
     assert key == str(OWN).encode()
     assert letter.root == Root(1, OWN, 7)

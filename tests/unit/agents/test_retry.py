@@ -75,7 +75,7 @@ async def test_a_wait_is_anything_between_nothing_and_its_bound(time):
     draws = iter([0.0, 0.5, 0.25])
     retry = Retry("triton", rng=lambda: next(draws), sleep=time.sleep, clock=time.clock)
     await retry(failing(3))
-    assert time.slept == [0.1, 0.1]  # 0 × 0.1 is no wait, 0.5 × 0.2, 0.25 × 0.4
+    assert time.slept == [0.1, 0.1]  # none of 0.1, half of 0.2, a quarter of 0.4
 
 
 async def test_first_and_cap_are_arguments(time):

@@ -65,6 +65,14 @@ def test_data_may_come_in_the_body_while_the_query_is_in_the_url(query, body, fo
     assert (statement.format, bytes(statement.data)) == (format_, data)
 
 
+@pytest.mark.parametrize("name", [b"values", b"d.values", b"format", b"TABLE d.format", b"settings", b"`values`"])
+def test_a_table_may_be_called_like_a_keyword(name):
+    statement = parse(b"INSERT INTO " + name + b" FORMAT CSV\n1")
+    assert (statement.sql, statement.format, bytes(statement.data)) == (b"INSERT INTO " + name + b" ", "CSV", b"1")
+    assert parse(b"INSERT INTO " + name + b" SELECT 1").data is None
+    assert bytes(parse(b"INSERT INTO " + name + b" VALUES (1)").data) == b" (1)"
+
+
 def test_an_insert_that_reads_its_data_by_input_is_refused_and_not_half_done():
     assert code(b"INSERT INTO t SELECT a FROM input('a UInt8') FORMAT CSV\n1\n") == NOT_IMPLEMENTED
     assert code(b"INSERT INTO t SELECT a FROM input('a UInt8') FORMAT CSV", b"1\n") == NOT_IMPLEMENTED
