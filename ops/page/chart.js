@@ -65,6 +65,11 @@ export class Chart {
     return this.#figures();
   }
 
+  /** When the newest value of any line is from: the beginning of its interval. */
+  get newest() {
+    return this.#data[0].findLast((_, i) => this.#data.some((values, line) => line > 0 && values[i] !== null));
+  }
+
   /** Each line's newest value, or the sum of what is counted. */
   #figures() {
     const last = (values) => values.findLast((value) => value !== null) ?? null;

@@ -13,7 +13,7 @@ from schemas.errors import Rejected, StrangeWorld, Unavailable
 from schemas.metrics import Declared
 from streams.settings import Settings
 
-PLACEHOLDER = b"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240"><g fill="none" stroke="#8b7a6e" stroke-width="3" \
+PLACEHOLDER = b"""<svg xmlns="http://www.w3.org/2000/svg" width="320" height="240" viewBox="0 0 320 240"><g fill="none" stroke="#8b7a6e" stroke-width="3" \
 stroke-opacity=".55"><rect x="112" y="78" width="96" height="84" rx="6"/><path d="M120 152l28-34 20 22 12-14 20 26"/>\
 <circle cx="182" cy="102" r="8"/></g></svg>"""
 
