@@ -75,7 +75,7 @@ class Settings(BaseSettings):
         So a command typed beside a running `safelight up` finds it. Raises pydantic's ValidationError, which names the variable.
         """
         data = Path(given.get("data") or os.environ.get("SAFELIGHT_DATA") or cls.model_fields["data"].default)
-        return cls(_env_file=data / STACK_SETTINGS, **given)  # type: ignore[call-arg]  # pydantic-settings takes it
+        return cls(_env_file=data / STACK_SETTINGS, **given)
 
     def topic(self, topic: Topic) -> str:
         """The topic's name on the broker."""

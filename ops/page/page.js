@@ -89,8 +89,10 @@ class Page {
 
   #chart(panel, chart) {
     const headline = HEADLINES[panel.name];
+    const { place } = this.#panels.get(panel.name);
     return (answer) => {
       const figures = chart.draw(answer, [answer.asked_at - this.#seconds, answer.asked_at]);
+      place.dataset.at = figures ? chart.newest : "";
       if (headline) for (const [name, value, title] of headline(figures ?? {})) this.#number(panel.name, name, value, panel.unit, title);
       return figures;
     };

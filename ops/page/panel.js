@@ -32,12 +32,11 @@ export class Panel {
     this.#age.hidden = this.#empty.hidden = true;
   }
 
-  /** `value`: what a script reads; null: there is nothing to show. `at`: the time that it stands for, in seconds since 1970. */
-  took(answer, value, at = null) {
+  /** `value`: what a script reads; null: there is nothing to show. */
+  took(answer, value) {
     this.answer = answer;
     this.#at = clock();
     this.place.dataset.value = value === null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
-    this.place.dataset.at = at ?? "";
     this.#empty.hidden = value !== null;
     if (value === null) this.#empty.replaceChildren(...sentence(EMPTY[this.name] ?? "Nothing in this time span."));
   }

@@ -51,6 +51,10 @@ class Server(Protocol):
     def pid(self) -> int | None:
         """Of the process, None before the first start."""
 
+    @property
+    def returncode(self) -> int | None:
+        """Of the last start, negative for a signal; None while it runs and before the first start."""
+
     def running(self) -> bool:
         """Whether the process lives."""
 

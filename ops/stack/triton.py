@@ -75,6 +75,11 @@ class Triton:
         """Of tritonserver; the models are its children."""
         return self._process.pid if self._process else None
 
+    @property
+    def returncode(self) -> int | None:
+        """Of the last start; None while it runs."""
+        return self._process.returncode if self._process else None
+
     def running(self) -> bool:
         """Whether tritonserver lives."""
         return self._process is not None and self._process.running

@@ -84,7 +84,7 @@ class Watch:
             self._gone()
 
     def _ended(self) -> float:
-        self.last_exit_code = getattr(self.server, "returncode", None)
+        self.last_exit_code = self.server.returncode
         self._gone()
         if self._stopping.is_set():
             return _POLL_SECONDS

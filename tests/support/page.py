@@ -63,6 +63,11 @@ class Sight:
         text = self.panel(name).get_attribute("data-value")
         return json.loads(text) if text else None
 
+    def reading(self, name):
+        """A chart's value, and the beginning of the interval that it is of (seconds since 1970); (None, None) when empty."""
+        at, text = self.panel(name).evaluate("place => [place.dataset.at, place.dataset.value]")
+        return (json.loads(text), int(at)) if text else (None, None)
+
     def number(self, name):
         """One of the large numbers, such as totals.photos; None for a dash."""
         text = self.tab.locator(f'[data-number="{name}"]').get_attribute("data-value")

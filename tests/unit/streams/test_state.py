@@ -1,0 +1,106 @@
+import pytest
+
+from streams.state import Changelog, Slot, Stateless, Store
+
+pytestmark = pytest.mark.unit
+
+CHANGELOG = Changelog("changelog", "topic-id", 3)
+
+
+class Clock:
+    now = 1_000_000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def open_store(tmp_path, clock):
+    """Opens the store of one folder, as the next process does after a kill."""
+    opened = []
+
+    def open_store(changelog=CHANGELOG):
+        while opened:
+            opened.pop()._db.close()
+        opened.append(Store(tmp_path / "store", changelog, clock=clock))
+        return opened[0]
+
+    yield open_store
+    opened[0].close()
+
+
+def test_a_new_store_knows_nothing(open_store):
+    store = open_store()
+    assert store.offset == -1
+    assert store.get_many([b"a", b"b"]) == [None, None]
+    assert store.get_many([]) == []
+    assert list(store.items()) == []
+
+
+def test_values_come_in_the_order_of_the_keys(open_store):
+    store = open_store()
+    store.apply({b"a": b"1", b"b": b"", b"c": b"3"}, 7)
+    assert store.get_many([b"c", b"nothing", b"a", b"b", b"c"]) == [b"3", None, b"1", b"", b"3"]
+
+
+def test_none_deletes(open_store):
+    store = open_store()
+    store.apply({b"a": b"1", b"b": b"2"}, 7)
+    store.apply({b"a": None}, 8)
+    assert list(store.items()) == [(b"b", b"2")]
+
+
+def test_what_was_applied_is_there_when_it_is_opened_again(open_store):
+    open_store().apply({b"a": b"1"}, 7)
+    store = open_store()
+    assert (store.offset, store.get_many([b"a"])) == (7, [b"1"])
+
+
+def test_a_changelog_made_anew_makes_the_store_worthless(open_store):
+    open_store().apply({b"a": b"1"}, 7)
+    store = open_store(Changelog("changelog", "another-id", 3))
+    assert (store.offset, store.get_many([b"a"])) == (-1, [None])
+
+
+def test_a_store_away_for_so_long_that_it_may_have_missed_deletions_is_worthless(open_store, clock):
+    open_store().apply({b"a": b"1"}, 7)
+    clock.now += 11 * 3600
+    assert open_store().get_many([b"a"]) == [b"1"]
+    clock.now += 2 * 3600
+    store = open_store()
+    assert (store.offset, store.get_many([b"a"])) == (-1, [None])
+
+
+def test_closing_it_says_that_it_was_up_to_date_until_then(tmp_path, clock):
+    store = Store(tmp_path, CHANGELOG, clock=clock)
+    store.apply({b"a": b"1"}, 7)
+    clock.now += 11 * 3600
+    store.close()
+    clock.now += 11 * 3600
+    store = Store(tmp_path, CHANGELOG, clock=clock)
+    assert store.get_many([b"a"]) == [b"1"]
+    store.close()
+
+
+def test_two_workers_on_one_folder_get_a_slot_each_and_the_first_free_one_is_taken_again(tmp_path):
+    one, two = Slot(tmp_path / "state"), Slot(tmp_path / "state")
+    assert (one.number, two.number) == (0, 1)
+    assert one.folder != two.folder
+    one.close()
+    three = Slot(tmp_path / "state")
+    assert three.number == 0
+    two.close()
+    three.close()
+
+
+def test_an_agent_without_a_changelog_has_nowhere_to_keep_changes():
+    state = Stateless()
+    assert state.get_many([b"a", b"b"]) == [None, None]
+    state.apply({}, None)
+    with pytest.raises(ValueError, match="changelog"):
+        state.apply({b"a": b"1"}, 3)
