@@ -22,7 +22,8 @@ _REMEMBERED = struct.Struct(">q?16s")
 """What is known of an event id: when the broker got it (milliseconds since 1970), whether it was refused, a digest.
 
 Of what was admitted, the digest is of the photo's content: whoever repeats it sends a repeat. Of what was refused, it is
-of the whole record: the same again is a repeat, but a corrected event is looked at.
+of the whole record: the same again is a repeat, but a corrected event is looked at. The two are hashed apart, so none is
+ever taken for the other.
 """
 
 
@@ -117,14 +118,14 @@ class _Admission:
         content = self._content_of(event.content_sha256)
         at, refused, digest = self._recall(self.result.changes.get(reading.key, committed), record.timestamp)
         known = at is not None
-        if known and not refused and digest == content:
+        if digest == content:
             self._repeats += 1
             return
         try:
             check(event, appended_at(record))
         except Rejected as invalid:
             whole = self._record_of(record.value or b"")
-            if known and refused and digest == whole:
+            if digest == whole:
                 self._repeats += 1
                 return
             self._refuse(reading, invalid)

@@ -81,15 +81,15 @@ class Retry:
 
     async def _as_probe(self, call: Callable[[], Awaitable[T]]) -> T:
         async with self._probing:
-            if not self.open:  # another probe was answered meanwhile
-                return await self._answer(call)
-            await self._wait(self._next_probe - self._clock())
-            try:
-                return await self._answer(call)
-            except Unavailable as why:
-                self._probes += 1
-                self._next_probe = self._clock() + self._delay(self._probes, why)
-                raise
+            if self.open:
+                await self._wait(self._next_probe - self._clock())
+                try:
+                    return await self._answer(call)
+                except Unavailable as why:
+                    self._probes += 1
+                    self._next_probe = self._clock() + self._delay(self._probes, why)
+                    raise
+        return await self._answer(call)  # another's probe was answered meanwhile
 
     async def _answer(self, call: Callable[[], Awaitable[T]]) -> T:
         try:

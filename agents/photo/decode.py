@@ -36,7 +36,17 @@ _AVIF = (b"ftypavif", b"ftypavis")
 # What Pillow's decoders raise on bytes that are not what the format says (a test damages files in many places). A warning
 # is raised only where Python is told to; it says the same.
 _DAMAGE = (
-    *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, AttributeError, RuntimeError),
+    *(
+        OSError,
+        SyntaxError,
+        ValueError,
+        TypeError,
+        LookupError,
+        EOFError,
+        ArithmeticError,
+        AttributeError,
+        RuntimeError,
+    ),
     *(struct.error, zlib.error, UserWarning),
 )
 

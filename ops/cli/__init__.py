@@ -1,8 +1,13 @@
-"""The commands, one file a group."""
+"""The command line on one page. What a command does is imported when it is called: none waits for what only another needs."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from ops.cli import contract, publish, stack, worker
+PAGE_PORT = 8088
+CLICKHOUSE_PORT = 8123
 
 app = typer.Typer(
     name="safelight",
@@ -12,5 +17,124 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (stack, publish, worker, contract):
-    group.add_to(app)
+
+PagePort = Annotated[int, typer.Option(help="Port of the page; another free one if it is taken.")]
+ClickHousePort = Annotated[int, typer.Option(help="Port of ClickHouse; another free one if it is taken.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what earlier runs left.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+
+
+class AgentName(StrEnum):
+    """The agents, in the order of a photo's road."""
+
+    ADMIT = "admit"
+    ENRICH = "enrich"
+    GROUP = "group"
+    STORE = "store"
+
+
+@app.command()
+def demo(
+    photos: Annotated[Path | None, typer.Option(help="A folder of your own instead of the sample photos.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="End when every photo has its outcome.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the run's figures to this file.")] = None,
+    page_port: PagePort = PAGE_PORT,
+    clickhouse_port: ClickHousePort = CLICKHOUSE_PORT,
+    fresh: Fresh = False,
+    within: Annotated[float, typer.Option(help="Give up when photos have no outcome after so many seconds.")] = 900,
+) -> None:
+    """Start everything, publish photos, and show what became of each; stay up until Ctrl-C.
+
+    The figures of --json are of this run: published events, those that admit took, those enriched and those in the dead
+    letters, rows in ClickHouse; elapsed_seconds from the first upload until the last outcome can be queried; e2e from each
+    photo's uploaded_at until a query shows its outcome.
+
+    Example: `safelight demo --photos ~/Pictures --once --json figures.json`
+    """
+    from ops.cli.stack import demo
+
+    demo(photos, json_file, page_port, clickhouse_port, once=once, fresh=fresh, within=within)
+
+
+@app.command()
+def up(
+    page_port: PagePort = PAGE_PORT, clickhouse_port: ClickHousePort = CLICKHOUSE_PORT, fresh: Fresh = False
+) -> None:
+    """Start everything on this machine and stay up until Ctrl-C.
+
+    Example: `safelight up`, then in another terminal `safelight publish ~/Pictures`
+    """
+    from ops.cli.stack import up
+
+    up(page_port, clickhouse_port, fresh=fresh)
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Show what is up, since when, and how far behind each agent is.
+
+    Example: `safelight status`
+    """
+    from ops.cli.status import status
+
+    status(as_json=as_json)
+
+
+@app.command()
+def publish(
+    paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos (searched recursively).")],
+    owner: Annotated[str, typer.Option(help="Whose library the photos go to.")] = "me",
+    source: Annotated[str, typer.Option(help="What dashboards call the uploader.")] = "publish",
+    rate: Annotated[float, typer.Option(min=0, help="Most photos a second; 0: as fast as possible.")] = 0,
+    to: Annotated[str, typer.Option(help="Object root to upload to; else the first of SAFELIGHT_OBJECT_ROOTS.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Upload photos to the object store and publish an event for each.
+
+    Files that are no photos are passed over and counted. Publishing a folder twice adds nothing.
+
+    Example: `safelight publish ~/Pictures --owner ada --rate 20`
+    """
+    from ops.cli.publish import publish
+
+    publish(paths, owner=owner, source=source, rate=rate, to=to, as_json=as_json)
+
+
+@app.command()
+def worker(agent: Annotated[AgentName, typer.Argument(help="Which agent this process runs.")]) -> None:
+    """Run one agent until SIGTERM or Ctrl-C.
+
+    It runs in its own consumer group: start more processes of the same agent to scale it, up to the number of partitions.
+
+    Example: `safelight worker enrich`
+    """
+    from streams.settings import Settings
+    from streams.worker import run
+
+    raise typer.Exit(run(agent.value, Settings.read()))
+
+
+@app.command()
+def topics(
+    create: Annotated[bool, typer.Option("--create", help="Create what is missing.")] = False, as_json: AsJson = False
+) -> None:
+    """Show the topics of the contract; with --create, make those that the broker lacks.
+
+    Topics that exist are checked: another number of partitions than the contract's is an error, since it moves keys.
+
+    Example: `safelight topics --create`
+    """
+    from ops.cli.contract import topics
+
+    topics(create=create, as_json=as_json)
+
+
+@app.command()
+def migrate(as_json: AsJson = False) -> None:
+    """Bring the database to this version's tables. Safe to repeat, and safe while workers run.
+
+    Example: `safelight migrate`
+    """
+    from ops.cli.contract import migrate
+
+    migrate(as_json=as_json)

@@ -1,9 +1,7 @@
 """`safelight topics` and `safelight migrate`: the contract, brought to a broker and to a database."""
 
 import json
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -12,25 +10,9 @@ from schemas.topics import TOPICS
 from streams import provision
 from streams.settings import Settings
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
-
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    app.command()(topics)
-    app.command()(migrate)
-
-
-def topics(
-    create: Annotated[bool, typer.Option("--create", help="Create what is missing.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Show the topics of the contract; with --create, make those that the broker lacks.
-
-    Topics that exist are checked: another number of partitions than the contract's is an error, since it moves keys.
-
-    Example: `safelight topics --create`
-    """
+def topics(*, create: bool, as_json: bool) -> None:
+    """Print the contract's topics, and which were created."""
     settings = Settings.read()
     created = provision.ensure(settings) if create else []
     console = Console()
@@ -51,11 +33,8 @@ def topics(
         console.print(f"created {name}", highlight=False)
 
 
-def migrate(as_json: AsJson = False) -> None:
-    """Bring the database to this version's tables. Safe to repeat, and safe while workers run.
-
-    Example: `safelight migrate`
-    """
+def migrate(*, as_json: bool) -> None:
+    """Print which migrations were applied."""
     applied = prepare_database(Settings.read())
     console = Console()
     if as_json:

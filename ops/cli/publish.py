@@ -3,9 +3,7 @@
 import json
 import time
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -15,27 +13,8 @@ from streams.producer import PhotoProducer
 from streams.settings import Settings
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(publish)
-
-
-def publish(
-    paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos (searched recursively).")],
-    owner: Annotated[str, typer.Option(help="Whose library the photos go to.")] = "me",
-    source: Annotated[str, typer.Option(help="What dashboards call the uploader.")] = "publish",
-    rate: Annotated[float, typer.Option(min=0, help="Most photos a second; 0: as fast as possible.")] = 0,
-    to: Annotated[
-        str, typer.Option(help="Object root to upload to; default: the first of SAFELIGHT_OBJECT_ROOTS.")
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
-) -> None:
-    """Upload photos to the object store and publish an event for each.
-
-    Files that are no photos are passed over and counted. Publishing a folder twice adds nothing.
-
-    Example: `safelight publish ~/Pictures --owner ada --rate 20`
-    """
+def publish(paths: list[Path], *, owner: str, source: str, rate: float, to: str, as_json: bool) -> None:
+    """Upload what is found, print the summary; PublishError, at the end, when something was not published."""
     settings = Settings.read()
     root = to or next(iter(settings.object_roots), "")
     if not root:

@@ -1,80 +1,52 @@
-"""`safelight up`, `safelight demo`, `safelight status`: the embedded stack on one machine."""
+"""`safelight up` and `safelight demo`: the embedded stack on one machine."""
 
 import json
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ops.cli.report import demo_table, status_table, status_view
+from ops.cli.report import demo_table
 from ops.demo import SAMPLES, Demo
 from ops.publish import File, PublishError, Uploader, find_photos
-from ops.stack.embedded import CLICKHOUSE_PORT, PAGE_PORT, Embedded, forget
-from ops.stack.process import StackError
-from ops.stack.status import read_status
+from ops.stack.embedded import Embedded, forget
 from ops.tail import Tail
-from schemas.errors import Unavailable
 from schemas.topics import ADMITTED, EVENTS
 from sinks.clickhouse.client import connect
-from streams import provision
 from streams.producer import PhotoProducer
 from streams.settings import Settings
-
-PagePort = Annotated[int, typer.Option(help="Port of the page; another free one if it is taken.")]
-ClickHousePort = Annotated[int, typer.Option(help="Port of ClickHouse; another free one if it is taken.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what earlier runs left.")]
 
 _DIGEST_SAMPLE = "coffee.jpg"
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    for command in (demo, up, status):
-        app.command()(command)
-
-
-def up(
-    page_port: PagePort = PAGE_PORT, clickhouse_port: ClickHousePort = CLICKHOUSE_PORT, fresh: Fresh = False
-) -> None:
-    """Start everything on this machine and stay up until Ctrl-C.
-
-    Example: `safelight up`, then in another terminal `safelight publish ~/Pictures`
-    """
-    console = Console()
+def up(page_port: int, clickhouse_port: int, *, fresh: bool) -> None:
+    """Until Ctrl-C."""
+    console = _console()
     with _stack(console, page_port, clickhouse_port, fresh=fresh) as stack:
         _say_where(console, stack)
         _until_interrupted()
 
 
 def demo(
-    photos: Annotated[Path | None, typer.Option(help="A folder of your own instead of the sample photos.")] = None,
-    once: Annotated[bool, typer.Option("--once", help="End when every photo has its outcome.")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the run's figures to this file.")] = None,
-    page_port: PagePort = PAGE_PORT,
-    clickhouse_port: ClickHousePort = CLICKHOUSE_PORT,
-    fresh: Fresh = False,
-    within: Annotated[float, typer.Option(help="Give up when photos have no outcome after so many seconds.")] = 900,
+    photos: Path | None,
+    json_file: Path | None,
+    page_port: int,
+    clickhouse_port: int,
+    *,
+    once: bool,
+    fresh: bool,
+    within: float,
 ) -> None:
-    """Start everything, publish photos, and show what became of each; stay up until Ctrl-C.
-
-    The figures of --json are of this run: published events, those that admit took, those enriched and those in the dead
-    letters, rows in ClickHouse; elapsed_seconds from the first upload until the last outcome can be queried; e2e from each
-    photo's uploaded_at until a query shows its outcome.
-
-    Example: `safelight demo --photos ~/Pictures --once --json figures.json`
-    """
+    """Until every photo has its outcome or, unless `once`, Ctrl-C."""
     files = find_photos([photos or SAMPLES]).photos
     if not files:
         raise PublishError(f"no photos in {photos}: name a folder that has some")
-    console = Console()
+    console = _console()
     with _stack(console, page_port, clickhouse_port, fresh=fresh) as stack:
         figures = _run_demo(console, stack, files, within, samples=photos is None)
         if json_file:
@@ -84,28 +56,10 @@ def demo(
             _until_interrupted()
 
 
-def status(
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
-) -> None:
-    """Show what is up, since when, and how far behind each agent is.
-
-    Example: `safelight status`
-    """
-    settings = Settings.read()
-    servers = read_status(settings.data)
-    try:
-        lags = provision.lag(settings)
-    except Unavailable as error:
-        if servers is None:
-            raise StackError(f"no stack runs in {settings.data}, and {error}: start one with `safelight up`") from error
-        lags = []  # the table says that the broker is down
+def _console() -> Console:
     console = Console()
-    if as_json:
-        console.print_json(json.dumps(status_view(servers, lags)))
-        return
-    if servers is None:
-        console.print(f"no stack runs in {settings.data}; the broker at {settings.brokers} answers", highlight=False)
-    console.print(status_table(servers or (), lags, datetime.now(UTC)))
+    # In a file or a pipe lines may be long: broken ones are hard to read and to search.
+    return console if console.is_terminal else Console(width=160)
 
 
 @contextmanager

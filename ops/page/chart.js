@@ -102,7 +102,9 @@ export class Chart {
             width: 1.75,
             stroke: () => colour(series(name, i)),
             fill: this.#names.length === 1 ? () => `color-mix(in srgb, ${colour(series(name, i))} 14%, transparent)` : undefined,
-            ...(this.counted ? { paths: () => null, points: { show: true, size: 7, fill: () => colour(series(name, i)) } } : {}),
+            // Without lines every point is drawn, else those that have no neighbour.
+            points: { size: 6, width: 0, fill: () => colour(series(name, i)), ...(this.counted ? { show: true } : {}) },
+            ...(this.counted ? { paths: () => null } : {}),
           })),
         ],
         hooks: { setCursor: [(plot) => this.#tell(plot.cursor.idx ?? null)] },

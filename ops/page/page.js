@@ -9,7 +9,7 @@ import { Wall } from "./wall.js";
 import { figure, plain, span } from "./words.js";
 
 const POLL_MS = 2000;
-const TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 15_000; // the server gives ClickHouse half of it
 
 // Panels with a place of their own; every other one is drawn below, by its kind.
 const BESIDE_THE_WALL = ["throughput", "latency", "lag", "dead_letters", "records", "model_latency"];
@@ -134,7 +134,7 @@ class Page {
     const place = this.#numbers.get(id);
     const [amount, of] = figure(value, unit);
     place.dataset.value = value ?? "";
-    place.lastChild.replaceChildren(amount, of ? " " : "", of ? element("span", "unit", of) : "");
+    place.lastChild.replaceChildren(amount, of ? element("span", "unit", ` ${of}`) : "");
   }
 
   // Asking, again and again.

@@ -23,7 +23,11 @@ _AT_ONCE = 3
 """Queries under way at the same time: people who watch must not slow down the store that they watch."""
 
 _ASK_SECONDS = 5
-_PATIENCE_SECONDS = 8
+_PATIENCE_SECONDS = 7
+
+_REST_SECONDS = 2.0
+"""After ClickHouse has fallen silent, whoever asks is told so at once: a page has many panels, and a browser asks for six at a time."""
+
 _ANSWER_SECONDS = 1.0
 
 READ_ONLY = {
@@ -65,9 +69,12 @@ class ReadOnly:
         self._client: AsyncClient | None = None
         self._connecting = asyncio.Lock()
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._silent_since = -_REST_SECONDS
 
     async def ask(self, sql: str, parameters: Mapping[str, object]) -> Answer:
         """Raises Unavailable or StrangeWorld, saying what to do, when ClickHouse does not answer in time or has no tables yet."""
+        if time.monotonic() - self._silent_since < _REST_SECONDS:
+            raise _no_answer()
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS), self._turns:
                 client = await self._connected()
@@ -78,9 +85,8 @@ class ReadOnly:
         except ClickHouseError as error:
             raise explain(error, "the page") from error
         except (OSError, TimeoutError) as error:
-            raise Unavailable(
-                "clickhouse", f"no answer within {_PATIENCE_SECONDS} s: start it, or correct SAFELIGHT_CLICKHOUSE_URL"
-            ) from error
+            self._silent_since = time.monotonic()
+            raise _no_answer() from error
         body = json.loads(raw)
         return Answer(tuple(column["name"] for column in body["meta"]), body["data"], asked_at)
 
@@ -99,6 +105,12 @@ class ReadOnly:
                     database=self._settings.database,
                 )
             return self._client
+
+
+def _no_answer() -> Unavailable:
+    return Unavailable(
+        "clickhouse", f"no answer within {_PATIENCE_SECONDS} s: start it, or correct SAFELIGHT_CLICKHOUSE_URL"
+    )
 
 
 class Panels:

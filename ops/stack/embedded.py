@@ -21,9 +21,6 @@ from streams import provision
 from streams.settings import STACK_SETTINGS, Settings
 
 AGENTS = ("admit", "enrich", "group", "store")
-PAGE_PORT = 8088
-CLICKHOUSE_PORT = 8123
-
 _MARK = "this-is-safelight-data"
 
 
@@ -36,8 +33,8 @@ class Embedded:
         self,
         data: Path,
         *,
-        page_port: int = PAGE_PORT,
-        clickhouse_port: int = CLICKHOUSE_PORT,
+        page_port: int,
+        clickhouse_port: int,
         on_event: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`on_event` gets a line for people when something starts, exits or comes back, from any thread."""

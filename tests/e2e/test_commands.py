@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -102,9 +101,7 @@ def test_the_demo_tells_the_same_story_twice_and_keeps_the_first(tmp_path):
     output = ended(safelight("demo", "--once", "--json", str(first), *FREE_PORTS, data=data))
     assert "espresso" in output
     assert "damaged_photo" in output
-    began = time.monotonic()
     ended(safelight("demo", "--once", "--json", str(second), *FREE_PORTS, data=data))
-    seconds = time.monotonic() - began
     figures, again = (json.loads(path.read_text()) for path in (first, second))
     assert set(figures) == FIGURES
     counts = ("published", "admitted", "exact_duplicates", "near_duplicates", "enriched", "dead_letters", "rows")
@@ -119,7 +116,6 @@ def test_the_demo_tells_the_same_story_twice_and_keeps_the_first(tmp_path):
     }
     assert {name: again[name] for name in counts} == {name: figures[name] for name in counts}
     assert 0 < figures["e2e_p50_seconds"] <= figures["e2e_p99_seconds"] <= figures["elapsed_seconds"] + 1
-    print(f"second demo: {seconds:.1f} s")
 
 
 def test_publish_finds_the_running_stack_and_sums_up(tmp_path):
@@ -169,7 +165,12 @@ def test_every_command_has_help_with_an_example(tmp_path, command):
 def test_a_wrong_setting_names_its_variable(tmp_path):
     environment = os.environ | {"SAFELIGHT_PARTITIONS": "many", "SAFELIGHT_DATA": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-m", "ops", "status"], cwd=ROOT, env=environment, capture_output=True, text=True
+        [sys.executable, "-m", "ops", "status"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert "SAFELIGHT_PARTITIONS" in done.stderr

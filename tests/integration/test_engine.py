@@ -6,12 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from schemas import codec
 from schemas.events import Metric, PhotoAdmitted, PhotoUploaded
@@ -21,6 +19,7 @@ from streams.producer import PhotoProducer
 from streams.state import Changelog, Store, restore
 from streams.task import Step
 from tests.integration.engine_flows import FLOWS
+from tests.integration.engine_reading import records
 from tests.integration.engine_workers import Worker, lag, wait_done
 from tests.support.builders import uploaded
 from tests.support.eventually import eventually
@@ -50,29 +49,6 @@ def feed(settings, count, *, seed=1):
             k = rng.randrange(i) if i and rng.random() < 0.1 else i
             content = sha256(f"{seed}-{k}".encode()).digest()
             producer.publish(uploaded(event_id=f"{seed}-{k}", owner_id=f"owner-{k % 50}", content_sha256=content))
-
-
-def records(settings, topic):
-    """All committed records of a topic."""
-    config = {
-        "bootstrap.servers": settings.brokers,
-        "group.id": "reader",
-        "isolation.level": "read_committed",
-        "enable.auto.commit": False,
-        "enable.partition.eof": True,
-        "fetch.wait.max.ms": 50,
-    }
-    with closing(Consumer(config)) as consumer:
-        left = set(range(settings.partitions_of(topic)))
-        consumer.assign([TopicPartition(settings.topic(topic), partition, 0) for partition in left])
-        while left:
-            message = consumer.poll(10)
-            assert message, f"{topic.name} does not come to its end"
-            if message.error():
-                assert message.error().code() == KafkaError._PARTITION_EOF
-                left.discard(message.partition())
-            else:
-                yield message
 
 
 def account(settings):

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import threading
 from datetime import timedelta
 
 import pytest
@@ -164,3 +165,27 @@ async def test_an_object_store_that_is_down_is_waited_for_and_the_photo_is_not_t
                 await look(photo)
         assert len(web.asked) == 4
     assert measure.counts[(metrics.WAITED.name, ("dependency", web.url))] > 0
+
+
+@pytest.mark.parametrize(("announced", "together"), [(300 << 20, False), (5, True)])
+async def test_only_so_many_bytes_are_held_at_once_by_what_events_announce(announced, together):
+    with object_server(b"text") as web:
+        web.company = threading.Barrier(2)
+        async with open_look(
+            object_roots=[web.url],
+            max_object_bytes=400 << 20,
+            triton="127.0.0.1:9",
+            models=["scene_label"],
+            measure=Counted(),
+        ) as look:
+            photos = [
+                admitted(
+                    object_uri=f"{web.url}/{n}.jpg",
+                    size_bytes=announced,
+                    content_sha256=hashlib.sha256(b"text").digest(),
+                )
+                for n in range(2)
+            ]
+            outcomes = await enriching(*photos, look=look)
+    assert [outcome.reason for outcome in outcomes] == [Reason.INVALID_EVENT] * 2
+    assert (len(web.met) == 2) is together

@@ -155,6 +155,22 @@ async def test_while_it_is_open_one_call_at_a_time_goes_through(retry):
     assert not retry.open
 
 
+async def test_once_it_closes_all_that_wait_go_at_once(retry):
+    server = Server()
+    calls = [asyncio.create_task(retry(server.call)) for _ in range(20)]
+    await turns(100)
+    server.up, server.most = True, 0
+    await asyncio.gather(*calls)
+    assert server.most > 10
+
+
+async def test_every_outage_begins_with_short_waits(retry, time):
+    for _ in range(2):
+        time.slept.clear()
+        await retry(failing(20))
+        assert time.slept[:7] == pytest.approx([0.1, 0.2, 0.4, 0.8, 0.1, 0.2, 0.4])
+
+
 async def test_an_open_breaker_lets_few_calls_through(retry, time):
     server = Server()
     calls = [asyncio.create_task(retry(server.call)) for _ in range(20)]

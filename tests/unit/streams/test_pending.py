@@ -19,6 +19,7 @@ from tests.support.builders import NOON
 pytestmark = pytest.mark.unit
 
 SOURCE = Source("ns.photos.grouped", "topic-id", 3)
+START = Position(10, "topic-id")
 ONE, OTHER = Table("one", ("offset",)), Table("other", ("offset",))
 
 
@@ -41,7 +42,7 @@ class Kafka:
     """A claim; `source`'s log is `offsets`."""
 
     journal: list
-    position: Position = Position(10, "topic-id")
+    position: Position = START
     source: Source = SOURCE
     offsets: tuple = (10, 11, 13, 14, 20)
 
@@ -68,6 +69,7 @@ class ClickHouse:
     hang: bool = False
     refuse: bool = False
     blocks: dict = field(default_factory=dict)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     def prepare(self, rows):
         if self.refuse:
@@ -75,6 +77,7 @@ class ClickHouse:
         return repr([value for (value,) in rows.values]).encode()
 
     async def insert(self, table, block, token):
+        self.asked.set()
         if self.hang:
             await asyncio.Event().wait()
         if self.down:
@@ -195,8 +198,7 @@ async def test_what_was_interrupted_stays_pending_and_is_settled_later_by_the_sa
     world.clickhouse.hang = True
     task = world.task()
     running = asyncio.create_task(task.run(batch(10, 11)))
-    while not world.journal:
-        await asyncio.sleep(0)
+    await world.clickhouse.asked.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

@@ -22,6 +22,7 @@ class Record:
     timestamp: int = 0
 
 
+START = Position(10, "topic-id")
 BATCH = Batch("photos.events", 3, [Record(10), Record(12)])
 
 
@@ -29,7 +30,7 @@ BATCH = Batch("photos.events", 3, [Record(10), Record(12)])
 class Journal:
     """A claim, a state and a watch that write down what is asked of them, in order."""
 
-    position: Position = Position(10, "topic-id")
+    position: Position = START
     lines: list = field(default_factory=list)
     fail_at: str = ""
 

@@ -3,6 +3,7 @@
 import io
 import random
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -76,6 +77,17 @@ def test_decoded_small_it_is_the_same_picture(photo):
     for kind in ("JPEG", "PNG"):
         small = pixels(saved(photo, kind), short_side=100)
         assert np.abs(small - np.asarray(photo.resize((150, 100), Image.Resampling.BOX)).astype(int)).mean() < 3
+
+
+def test_a_large_jpeg_costs_little_where_little_is_needed(photo):
+    data = saved(photo.resize((3000, 2000)), "JPEG")
+
+    def cost(short_side):
+        began = time.thread_time()
+        decode(data, short_side=short_side)
+        return time.thread_time() - began
+
+    assert min(cost(250) for _ in range(5)) < min(cost(2000) for _ in range(5)) / 2
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
