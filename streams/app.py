@@ -6,7 +6,7 @@ agents are.
 
 `safelight worker enrich` runs one (worker.py). So does Faust's own command line, in the same consumer group:
 
-    faust -A streams.app:enrich worker -l info --without-web
+    faust -A streams.app:enrich worker -l info
 
 with settings from SAFELIGHT_* variables. An app is made when it is asked for: importing this module connects to nothing.
 
@@ -25,6 +25,7 @@ from functools import partial
 from typing import Any, cast
 
 import faust
+from faust.app.base import BootStrategy
 from faust.types import TP, StreamT
 from mode.supervisors import CrashingSupervisor
 from yarl import URL
@@ -61,8 +62,17 @@ def build(agent: str, settings: Settings) -> "AgentApp":
     return AgentApp(FLOWS[agent], settings)
 
 
+class Boot(BootStrategy):
+    """Neither Faust's web server, which would listen on every interface, nor its producer: tasks have their own."""
+
+    enable_web = False
+    enable_kafka_producer = False
+
+
 class AgentApp(faust.App):
     """An app that runs one agent, a batch a partition at a time."""
+
+    BootStrategy = Boot
 
     logger = logging.getLogger("faust.streams")  # of what Faust's base class says
 
@@ -74,11 +84,11 @@ class AgentApp(faust.App):
             broker=[URL(f"kafka://{broker.strip()}") for broker in settings.brokers.split(",")],
             datadir=str(settings.data),
             autodiscover=False,
-            web_enabled=False,
             topic_disable_leader=True,
             topic_allow_declare=False,  # streams/provision.py makes them
             stream_recovery_delay=0,
             stream_buffer_maxsize=4096,  # messages, of which a partition has one: never full
+            consumer_max_fetch_size=4 << 20,  # of a partition: with Faust's 1 MB a batch with embeddings would be small
             consumer_auto_offset_reset="none",  # positions are ours: one outside the log is an error, never a fresh start
             broker_max_poll_records=flow.batch_records(settings),
             # aiokafka takes a partition that nobody asks for as a hanging worker: an outage that is waited out is none.

@@ -6,11 +6,12 @@ that is only asleep, at once, by the broker: nobody waits for a time-out, and no
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from schemas.errors import StrangeWorld
+from streams.patience import answer
 from streams.position import Position
 
 _TIMEOUT_SECONDS = 30.0
@@ -40,8 +41,7 @@ class Source:
         return f"{self.topic}-{self.partition}"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One record to publish; without a partition, the key decides."""
 
     topic: str
@@ -75,7 +75,7 @@ class Group:
         committed = self._consumer.committed([here], _TIMEOUT_SECONDS)[0]
         if committed.error:
             raise KafkaException(committed.error)
-        low, high = self._consumer.get_watermark_offsets(here, _TIMEOUT_SECONDS)
+        low, high = answer(lambda: self._consumer.get_watermark_offsets(here, _TIMEOUT_SECONDS))
         if committed.offset < 0:
             return Position(low, source.topic_id), False
         try:
@@ -119,22 +119,23 @@ class Claim:
 
     def publish(self, messages: Iterable[Message]) -> None:
         """Publish in the transaction that is open; waits while the buffer is full."""
+        produce = self._producer.produce
         for message in messages:
-            self._produce(message)
+            try:
+                produce(message.topic, message.value, message.key, message.partition)
+            except BufferError:
+                self._produce_patiently(message)
 
     def publish_changes(self, changelog: str, changes: Mapping[bytes, bytes | None]) -> Callable[[], int | None]:
         """Publish changes of the state to this partition of the changelog.
 
         The returned function says, once it is committed, which offset the last one has (None without changes).
         """
+        messages = [Message(changelog, key, value, self.source.partition) for key, value in changes.items()]
         offsets: list[int] = []
-        last = len(changes) - 1
-        for number, (key, value) in enumerate(changes.items()):
-            message = Message(changelog, key, value, self.source.partition)
-            if number < last:
-                self._produce(message)
-            else:
-                self._produce(message, lambda _, delivered: offsets.append(delivered.offset()))
+        self.publish(messages[:-1])
+        for last in messages[-1:]:
+            self._produce_patiently(last, lambda _, delivered: offsets.append(delivered.offset()))
         return lambda: offsets[-1] if offsets else None
 
     def commit(self, position: Position) -> None:
@@ -145,7 +146,7 @@ class Claim:
         self.position = position
         self.committed = True
 
-    def _produce(self, message: Message, on_delivery: Callable[[Any, Any], None] | None = None) -> None:
+    def _produce_patiently(self, message: Message, on_delivery: Callable[[Any, Any], None] | None = None) -> None:
         while True:
             try:
                 self._producer.produce(

@@ -24,7 +24,7 @@ from contextlib import suppress
 from itertools import count
 from typing import Any, NamedTuple, Protocol, cast
 
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 
@@ -114,7 +114,10 @@ class BatchThread(driver.AIOKafkaConsumerThread):
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Any]:
         """What Faust's takes, as Taken."""
-        records = await super()._fetch_records(*args, **kwargs)
+        try:
+            records = await super()._fetch_records(*args, **kwargs)
+        except NoOffsetForPartitionError:
+            return {}  # of a partition that was just assigned and is not sought yet: its first position is for the claim to say
         # No await from the taking of the records to here.
         return {TP(*tp): Taken(self._epochs.get(tp, 0), run) for tp, run in records.items()}
 

@@ -24,6 +24,7 @@ from schemas.metrics import INSERT, ROWS
 from schemas.tables import Rows, Table
 from streams.claim import Claim, Source
 from streams.pace import Pace
+from streams.patience import answer
 from streams.position import Pending
 from streams.task import Reached, Step, unwatched
 from streams.telemetry import timed
@@ -190,7 +191,7 @@ def read_range(brokers: str, source: Source, first: int, last: int) -> list[Reco
     }
     with closing(Consumer(config)) as consumer:
         here = TopicPartition(source.topic, source.partition, first)
-        low, _ = consumer.get_watermark_offsets(here, _SILENCE_SECONDS)
+        low, _ = answer(lambda: consumer.get_watermark_offsets(here, _SILENCE_SECONDS))
         if low > first:
             raise StrangeWorld(
                 f"rows of {source}, offsets {first} to {last}, are pending, and the log begins at {low}: its retention is shorter "
@@ -205,8 +206,6 @@ def _up_to(last: int, consumer: Consumer) -> Iterator[Record]:
     while time.monotonic() - heard < _SILENCE_SECONDS:
         for message in consumer.consume(_AT_ONCE, 0.1):
             if error := message.error():
-                if error.retriable():
-                    continue
                 raise KafkaException(error)
             heard = time.monotonic()
             record = ReadAgain(message.key(), message.value(), message.offset() or 0, message.timestamp()[1])

@@ -2,15 +2,25 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it means to export them, and does not say so
     AdminClient,
     ConfigResource,
     NewTopic,
+    OffsetSpec,
     ResourceType,
     TopicDescription,
 )
@@ -22,6 +32,8 @@ from streams.topology import FLOWS, Flow
 
 _LOG = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 15.0
+_QUICKLY_SECONDS = 5.0  # whoever can wait asks again
+_PAUSE_SECONDS = 0.05
 _NEARLY = 20
 """A lag up to so many is counted record by record: the log's end counts transactions' markers, which are nobody's work."""
 
@@ -34,23 +46,15 @@ def ensure(settings: Settings) -> list[str]:
     """
     admin = _admin(settings)
     found = _describe(admin, settings, TOPICS)
-    missing = [topic for topic in TOPICS if topic not in found]
+    for topic, description in found.items():
+        _check_partitions(settings, topic, description)
+    made = _create(admin, settings, [topic for topic in TOPICS if topic not in found])
+    found = _wait_for(admin, settings, TOPICS)
     for topic, description in found.items():
         _check_partitions(settings, topic, description)
     for difference in _differences(admin, settings, found):
         _LOG.warning("%s", difference)
-    new = [
-        NewTopic(settings.topic(topic), settings.partitions_of(topic), settings.replication, config=topic.config)
-        for topic in missing
-    ]
-    for future in admin.create_topics(new).values() if new else ():
-        try:
-            future.result(_TIMEOUT_SECONDS)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else was quicker
-                raise
-    _wait_for(admin, settings, missing)
-    return [settings.topic(topic) for topic in missing]
+    return [settings.topic(topic) for topic in made]
 
 
 def topic_ids(settings: Settings, topics: Iterable[Topic]) -> dict[str, str]:
@@ -80,40 +84,54 @@ class Lag:
 
 
 def lag(settings: Settings, flows: Iterable[Flow] = FLOWS.values()) -> list[Lag]:
-    """Of every agent, by the topics that it reads. Raises Unavailable without a broker."""
-    lags = []
-    for flow in flows:
-        config = {
+    """Of every agent, by the topics that it reads. Raises Unavailable without a broker, or without the topics."""
+    admin = _admin(settings)
+    try:
+        with closing(_reader(settings)) as reader:
+            return [each for flow in flows for each in _lags(admin, reader, settings, flow)]
+    except KafkaException as error:
+        raise Unavailable("Kafka", f"{settings.brokers}: {error.args[0].str()}") from error
+
+
+def _lags(admin: AdminClient, reader: Consumer, settings: Settings, flow: Flow) -> Iterator[Lag]:
+    partitions = [
+        TopicPartition(settings.topic(topic), partition)
+        for topic in flow.sources
+        for partition in range(settings.partitions_of(topic))
+    ]
+    group = settings.group(flow.agent)
+    # Not by a consumer: one that reads what is committed waits for a transaction that a killed worker has left open.
+    asked = ConsumerGroupTopicPartitions(group, partitions)
+    committed = admin.list_consumer_group_offsets([asked], request_timeout=_TIMEOUT_SECONDS)[group].result()
+    spec: Any = OffsetSpec  # whose methods have no types
+    lows = admin.list_offsets(dict.fromkeys(partitions, spec.earliest()), request_timeout=_TIMEOUT_SECONDS)
+    highs = admin.list_offsets(
+        dict.fromkeys(partitions, spec.latest()),
+        isolation_level=IsolationLevel.READ_COMMITTED,
+        request_timeout=_TIMEOUT_SECONDS,
+    )
+    for here in committed.topic_partitions or []:
+        position = max(here.offset, lows[here].result().offset)
+        records = highs[here].result().offset - position
+        if 0 < records <= _NEARLY:
+            reader.assign([TopicPartition(here.topic, here.partition, position)])
+            records = _count(reader)
+            reader.unassign()
+        yield Lag(flow.agent, here.topic, here.partition, position, records)
+
+
+def _reader(settings: Settings) -> Consumer:
+    return Consumer(
+        {
             "bootstrap.servers": settings.brokers,
-            "group.id": settings.group(flow.agent),
-            "isolation.level": "read_committed",
+            "group.id": "-",  # required, and never used: nothing is committed
             "enable.auto.commit": False,
+            "isolation.level": "read_committed",
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 50,
             "log_level": 0,
         }
-        with closing(Consumer(config)) as consumer:
-            try:
-                lags += [
-                    _lag(consumer, flow.agent, TopicPartition(settings.topic(topic), partition))
-                    for topic in flow.sources
-                    for partition in range(settings.partitions_of(topic))
-                ]
-            except KafkaException as error:
-                raise Unavailable("Kafka", f"{settings.brokers}: {error.args[0].str()}") from error
-    return lags
-
-
-def _lag(consumer: Consumer, agent: str, here: TopicPartition) -> Lag:
-    low, high = consumer.get_watermark_offsets(here, _TIMEOUT_SECONDS)
-    committed = consumer.committed([here], _TIMEOUT_SECONDS)[0].offset
-    position = max(committed, low)
-    records = high - position
-    if 0 < records <= _NEARLY:
-        consumer.assign([TopicPartition(here.topic, here.partition, position)])
-        records = _count(consumer)
-        consumer.unassign()
-    return Lag(agent, here.topic, here.partition, position, records)
+    )
 
 
 def _count(consumer: Consumer) -> int:
@@ -137,7 +155,7 @@ def _describe(admin: AdminClient, settings: Settings, topics: Iterable[Topic]) -
     """Those of the topics that are there."""
     named = {settings.topic(topic): topic for topic in topics}
     found = {}
-    futures = admin.describe_topics(TopicCollection(list(named)), request_timeout=_TIMEOUT_SECONDS)
+    futures = admin.describe_topics(TopicCollection(list(named)), request_timeout=_QUICKLY_SECONDS)
     for name, future in futures.items():
         try:
             found[named[name]] = future.result()
@@ -171,10 +189,32 @@ def _differences(admin: AdminClient, settings: Settings, found: dict[Topic, Topi
     return differences
 
 
-def _wait_for(admin: AdminClient, settings: Settings, topics: list[Topic]) -> None:
-    """Until every broker's metadata has them: a topic that was just made is not there at once."""
+def _create(admin: AdminClient, settings: Settings, topics: list[Topic]) -> list[Topic]:
+    """Those that were made: somebody else may have been quicker with the others."""
+    if not topics:
+        return []
+    new = [
+        NewTopic(settings.topic(topic), settings.partitions_of(topic), settings.replication, config=topic.config)
+        for topic in topics
+    ]
+    futures = admin.create_topics(new)
+    made = []
+    for topic in topics:
+        try:
+            futures[settings.topic(topic)].result(_TIMEOUT_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+        else:
+            made.append(topic)
+    return made
+
+
+def _wait_for(admin: AdminClient, settings: Settings, topics: Sequence[Topic]) -> dict[Topic, TopicDescription]:
+    """Until the broker's metadata has them all: a topic that was just made is not there at once."""
     end = time.monotonic() + _TIMEOUT_SECONDS
-    while len(_describe(admin, settings, topics)) < len(topics):
+    while len(found := _describe(admin, settings, topics)) < len(topics):
         if time.monotonic() > end:
             raise Unavailable("Kafka", f"topics made on {settings.brokers} do not appear")
-        time.sleep(0.05)
+        time.sleep(_PAUSE_SECONDS)
+    return found

@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from rocksdict import BlockBasedOptions, Options, Rdict, WriteBatch
 
 from schemas.errors import StrangeWorld
+from streams.patience import answer
 
 _MARK = b"\0mark"  # no key of an agent: those are hashes
 
@@ -146,7 +147,7 @@ def restore(store: Store, brokers: str) -> int:
     changelog = store.changelog
     with closing(Consumer(config)) as consumer:
         here = TopicPartition(changelog.topic, changelog.partition, store.offset + 1)
-        low, high = consumer.get_watermark_offsets(here, timeout=_TIMEOUT_SECONDS)
+        low, high = answer(lambda: consumer.get_watermark_offsets(here, _TIMEOUT_SECONDS))
         if low == high or store.offset + 1 >= high:
             return 0
         consumer.assign([here])
@@ -163,7 +164,7 @@ def restore(store: Store, brokers: str) -> int:
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (the name confluent_kafka gives it)
                     last = _offset(message) - 1
                     done = True
-                elif not error.retriable():
+                else:
                     raise KafkaException(error)
             if last > store.offset:
                 store.apply(changes, last)

@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
+from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
 from schemas.errors import SafelightError
@@ -68,7 +69,7 @@ def _give_up_after(seconds: float) -> None:
 
 def in_one_line(error: BaseException) -> str:
     """What, and where in our code; in its own words only when those are of an error that never quotes people's data."""
-    told = isinstance(error, SafelightError | KafkaException | OSError)
+    told = isinstance(error, SafelightError | KafkaException | KafkaError | OSError)
     what = str(error) if told else type(error).__name__
     if isinstance(error, SafelightError):
         return what

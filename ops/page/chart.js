@@ -102,8 +102,7 @@ export class Chart {
             width: 1.75,
             stroke: () => colour(series(name, i)),
             fill: this.#names.length === 1 ? () => `color-mix(in srgb, ${colour(series(name, i))} 14%, transparent)` : undefined,
-            // Without lines every point is drawn, else those that have no neighbour.
-            points: { size: 6, width: 0, fill: () => colour(series(name, i)), ...(this.counted ? { show: true } : {}) },
+            points: { show: true, size: 6, width: 0, fill: () => colour(series(name, i)), filter: this.counted ? undefined : alone },
             ...(this.counted ? { paths: () => null } : {}),
           })),
         ],
@@ -130,6 +129,12 @@ export class Chart {
       .map((name, i) => `${plain(name)}: ${when}${text(figures[name], this.unit)}, highest ${text(most(this.#data[i + 1]), this.unit)}`)
       .join("; ");
   }
+}
+
+/** Points without a neighbour, which no line shows. */
+function alone({ data }, line) {
+  const there = (i) => (data[line][i] ?? null) !== null;
+  return data[line].flatMap((_, i) => (there(i) && !there(i - 1) && !there(i + 1) ? [i] : []));
 }
 
 function key(name, colourName) {

@@ -1,4 +1,4 @@
-// The page: asks for each panel every two seconds, draws what comes, and says how old it is when nothing does.
+// The page: asks for each panel every few seconds, draws what comes, and says how old it is when nothing does.
 
 import { Chart } from "./chart.js";
 import { element, say, sentence } from "./elements.js";
@@ -13,6 +13,10 @@ const TIMEOUT_MS = 15_000; // the server gives ClickHouse half of it
 
 // Panels with a place of their own; every other one is drawn below, by its kind.
 const BESIDE_THE_WALL = ["throughput", "latency", "lag", "dead_letters", "records", "model_latency"];
+
+// Asked for in every round; the others in every third, since each costs the machine that it is about some 15 ms of work.
+const QUICK = ["totals", "workers", "wall", "dead_letters_latest", "throughput", "latency", "lag"];
+const SLOW_ROUNDS = 3;
 
 const $ = (id) => document.getElementById(id);
 
@@ -72,7 +76,8 @@ class Page {
   }
 
   #add(listed, className, where, drawing) {
-    const panel = new Panel(listed, className);
+    const rounds = QUICK.includes(listed.name) ? 1 : SLOW_ROUNDS;
+    const panel = new Panel(listed, className, STALE_SECONDS + ((rounds - 1) * POLL_MS) / 1000);
     if (listed.kind === "numbers") where.prepend(panel.place);
     else where.append(panel.place);
     this.#panels.set(panel.name, panel);
@@ -146,17 +151,18 @@ class Page {
   }
 
   async #keepAsking(signal) {
-    while (!signal.aborted && !document.hidden) {
-      await this.#askAll(signal);
+    for (let round = 0; !signal.aborted && !document.hidden; round++) {
+      const due = [...this.#panels.values()].filter(({ name }) => round % SLOW_ROUNDS === 0 || QUICK.includes(name));
+      await this.#askFor(due, signal);
       await pause(POLL_MS);
     }
   }
 
-  async #askAll(signal) {
+  async #askFor(panels, signal) {
     const seconds = this.#seconds;
     try {
       this.#servers = await ask("/running", signal);
-      const asked = [...this.#panels.values()].map(async (panel) => [panel, await ask(`/panel/${panel.name}?seconds=${seconds}`, signal)]);
+      const asked = panels.map(async (panel) => [panel, await ask(`/panel/${panel.name}?seconds=${seconds}`, signal)]);
       const answers = await Promise.allSettled(asked);
       if (signal.aborted) return;
       // The wall needs the rejected ones at hand: answers first, then drawing.

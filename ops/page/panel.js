@@ -22,9 +22,11 @@ export class Panel {
   #age = element("span", "age");
   #empty = element("p", "empty");
 
-  constructor(listed, className) {
+  /** `patience`: what is older, in seconds, is stale. */
+  constructor(listed, className, patience) {
     const of = listed.kind === "series" && !SPOKEN.includes(listed.unit) ? element("span", "of", listed.unit) : null;
     this.name = listed.name;
+    this.patience = patience;
     this.place = element("section", `panel ${className}`, element("h2", "", element("span", "title", listed.title), this.#age, of), this.#empty);
     this.place.dataset.panel = listed.name;
     this.place.dataset.state = "waiting";
@@ -45,7 +47,7 @@ export class Panel {
   tick(quiet) {
     if (!this.answer) return;
     const age = Math.max(clock() - this.#at, quiet);
-    const stale = age > STALE_SECONDS;
+    const stale = age > this.patience;
     this.place.dataset.state = stale ? "stale" : this.#empty.hidden ? "fresh" : "empty";
     this.place.dataset.age = Math.min(age, 1e9).toFixed(1);
     this.#age.hidden = !stale;

@@ -101,7 +101,7 @@ class ClickHouseWriter:
     def prepare(self, rows: Rows) -> bytes:
         """The rows as insert() takes them. Raises Refused, naming table, column and row: before anything is pending.
 
-        CPU work (about 15 ms for 1,000 embeddings); may be called in any thread.
+        CPU work (some 30 ms for 1,000 embeddings of 1,280 numbers); may be called in any thread.
         """
         return native.block(rows.table.name, self._columns[rows.table.name], rows.values)
 

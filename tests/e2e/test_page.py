@@ -41,7 +41,7 @@ def browser():
 
 @pytest.fixture
 def sight(stack, browser):
-    context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme="dark")
+    context = browser.new_context(viewport={"width": 1440, "height": 1080}, color_scheme="dark")
     sight = Sight(context, stack.page_url)
     yield sight
     context.close()

@@ -36,7 +36,7 @@ class Worker:
                 stderr=log,
                 cwd=Path(__file__).parents[2],
             )
-        self._ready = settings.data / "run" / f"{agent}.ready"
+        self._ready = Path(values["data"]) / "run" / f"{agent}.ready"
 
     def wait(self, within=30):
         return self._process.wait(within)

@@ -92,13 +92,16 @@ def test_killed_at_every_boundary_of_a_batch_nothing_is_lost_or_doubled(settings
 
 
 def test_another_worker_takes_over_what_a_killed_one_had(settings, start, tmp_path):
-    feed(settings, 2000)
-    victim, survivor = start(step=Step.PUBLISHED, number=8), start(data=str(tmp_path / "other"))
+    victim = start(step=Step.PUBLISHED, number=3)
+    victim.wait_ready()
+    survivor = start(data=str(tmp_path / "other"))
+    survivor.wait_ready()
+    feed(settings, 4000)
     assert victim.wait() == -signal.SIGKILL
-    feed(settings, 2000, seed=2)
+    feed(settings, 1000, seed=2)
     wait_done(settings)
     assert survivor.stop() == 0, survivor.log.read_text()
-    assert account(settings) > 3500
+    assert account(settings) > 4000
 
 
 def test_sigterm_ends_a_worker_within_half_a_session_and_the_other_goes_on_at_once(settings, start, tmp_path):
@@ -193,7 +196,7 @@ def test_faust_s_own_command_runs_an_agent_too(settings, start):
         "SAFELIGHT_HASH_KEY": "a key",
     }
     feed(settings, 10)
-    command = ["faust", "-A", "streams.app:admit", "worker", "-l", "info", "--without-web"]
+    command = ["faust", "-A", "streams.app:admit", "worker", "-l", "info"]
     worker = subprocess.Popen(
         [Path(sys.executable).parent / command[0], *command[1:]],
         env=os.environ | environment,

@@ -156,12 +156,24 @@ async def test_while_it_is_open_one_call_at_a_time_goes_through(retry):
 
 
 async def test_once_it_closes_all_that_wait_go_at_once(retry):
-    server = Server()
-    calls = [asyncio.create_task(retry(server.call)) for _ in range(20)]
+    up, inside, leave = False, 0, asyncio.Event()
+
+    async def call():
+        nonlocal inside
+        await asyncio.sleep(0)
+        if not up:
+            raise DOWN
+        inside += 1
+        if inside > 1:  # all but the probe
+            await leave.wait()
+
+    calls = [asyncio.create_task(retry(call)) for _ in range(20)]
     await turns(100)
-    server.up, server.most = True, 0
+    up = True
+    await turns(200)
+    assert inside == 20
+    leave.set()
     await asyncio.gather(*calls)
-    assert server.most > 10
 
 
 async def test_every_outage_begins_with_short_waits(retry, time):

@@ -31,8 +31,10 @@ async def test_making_an_app_touches_nothing(settings):
 
 
 async def test_faust_serves_no_web_page_commits_nothing_and_never_begins_anew_by_itself(settings):
-    conf = build("enrich", settings).conf
-    assert conf.web_enabled is False
+    app = build("enrich", settings)
+    conf = app.conf
+    conf.web_enabled = True  # as Faust's command line does by default
+    assert list(app.boot_strategy.web_server()) == []
     assert conf.topic_allow_declare is False
     assert conf.consumer_auto_offset_reset == "none"
     assert conf.broker_max_poll_records == settings.enrich_batch_records

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import aiokafka
 import pytest
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.consumer import Consumer, ConsumerThread
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
@@ -394,21 +394,40 @@ async def test_create_worker_consumer_and_its_attributes_or_aborted_records_are_
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in start
 
 
-async def test_fetch_records_or_records_are_not_stamped_with_their_epoch(app):
-    thread = app.batches._thread
+class Fetcher:
+    """aiokafka's fetcher, as far as _fetch_records asks it."""
+
+    _closed = False
+    _subscriptions = SimpleNamespace(fetch_context=nullcontext)
+
+    def __init__(self, error=None):
+        self.error = error
+
+    async def fetched_records(self, partitions, **_):
+        if self.error:
+            raise self.error
+        return {aiokafka.TopicPartition(*ONE): ["record"], aiokafka.TopicPartition(*TWO): ["other"]}
+
+
+def fetch(thread, fetcher):
     thread._epochs = {ONE: 4}
+    driver = SimpleNamespace(_fetcher=fetcher, _closed=False)
+    return thread._fetch_records(driver, {ONE, TWO}, timeout=1, max_records=5)
+
+
+async def test_fetch_records_or_records_are_not_stamped_with_their_epoch(app):
     assert "self._fetch_records" in inspect.getsource(AIOKafkaConsumerThread.getmany)
-
-    class Fetcher:
-        _closed = False
-        _subscriptions = SimpleNamespace(fetch_context=nullcontext)
-
-        async def fetched_records(self, partitions, **_):
-            return {aiokafka.TopicPartition(*ONE): ["record"], aiokafka.TopicPartition(*TWO): ["other"]}
-
-    driver = SimpleNamespace(_fetcher=Fetcher(), _closed=False)
-    taken = await thread._fetch_records(driver, {ONE, TWO}, timeout=1, max_records=5)
+    taken = await fetch(app.batches._thread, Fetcher())
     assert taken == {ONE: Taken(4, ["record"]), TWO: Taken(0, ["other"])}
+
+
+async def test_a_partition_without_a_position_that_is_not_sought_yet_is_no_error(app):
+    assert await fetch(app.batches._thread, Fetcher(NoOffsetForPartitionError(ONE))) == {}
+
+
+async def test_a_position_outside_the_log_is_one(app):
+    with pytest.raises(OffsetOutOfRangeError):
+        await fetch(app.batches._thread, Fetcher(OffsetOutOfRangeError({ONE: 7})))
 
 
 def test_nothing_is_awaited_between_the_taking_of_records_and_their_return_or_a_seek_could_come_between():
