@@ -21,11 +21,17 @@ class Record(Protocol):
     """A Kafka record as it was read (aiokafka's ConsumerRecord fits)."""
 
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None:
+        """What decided the partition."""
+
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """The event in wire format; None deletes, in a changelog."""
+
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Its place in the partition."""
+
     @property
     def timestamp(self) -> int:
         """When the broker appended it (LogAppendTime), in milliseconds since 1970 UTC."""

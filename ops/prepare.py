@@ -18,5 +18,5 @@ def prepare_database(settings: Settings) -> list[str]:
         applied = migrate(
             client, database=settings.database, partitions=settings.partitions, cluster=settings.clickhouse_cluster
         )
-        dashboards.fill(client, settings.database)
+        dashboards.fill(client, settings.database, settings.clickhouse_cluster)
     return [migration.name for migration in applied]

@@ -14,6 +14,9 @@ from streams.settings import Settings
 E = TypeVar("E", bound=Event)
 
 _TIMEOUT_SECONDS = 10
+_AT_ONCE = 1000
+_PAUSE_SECONDS = 0.1
+"""consume() waits for so long when there are fewer records than it may take."""
 
 
 class Tail:
@@ -43,7 +46,7 @@ class Tail:
             consumer.assign([TopicPartition(self._topic, number, at) for number, at in self._positions.items()])
             left = set(self._positions)
             while left:
-                for message in consumer.consume(1000, _TIMEOUT_SECONDS):
+                for message in consumer.consume(_AT_ONCE, _PAUSE_SECONDS):
                     number, offset = message.partition(), message.offset()
                     if message.error() is None and number is not None and offset is not None:
                         self._positions[number] = offset + 1

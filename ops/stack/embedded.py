@@ -138,7 +138,9 @@ def forget(data: Path) -> None:
     if not data.exists():
         return
     if any(data.iterdir()) and not (data / _MARK).exists():
-        raise StackError(f"{data} was not made by safelight, and stays: remove it yourself, or name another SAFELIGHT_DATA")
+        raise StackError(
+            f"{data} was not made by safelight, and stays: remove it yourself, or name another SAFELIGHT_DATA"
+        )
     with only_stack(data):
         shutil.rmtree(data)
 

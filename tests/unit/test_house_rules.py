@@ -10,7 +10,18 @@ import pytest
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parents[2]
-TOP_LEVEL = {"pyproject.toml", "streams", "agents", "schemas", "sinks", "ops", "tests", "README.md", "Makefile", "LICENSE"}
+TOP_LEVEL = {
+    "pyproject.toml",
+    "streams",
+    "agents",
+    "schemas",
+    "sinks",
+    "ops",
+    "tests",
+    "README.md",
+    "Makefile",
+    "LICENSE",
+}
 
 
 def run(*command):

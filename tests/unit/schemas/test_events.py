@@ -31,7 +31,7 @@ def records(node):
             yield from records(value)
 
 
-def python_type(avro, record):
+def python_type(avro, record):  # noqa: PLR0911 (one a kind of type)
     """The annotation that a field of this Avro type must have, in a comparable form."""
     if isinstance(avro, list):
         return frozenset(python_type(choice, record) for choice in avro)
