@@ -66,12 +66,12 @@ class Label:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelResult:
-    """What one model saw: labels, most confident first; embedding of length 1 (L2), or empty."""
+    """What one model saw: labels, most confident first; embedding: float32, little-endian, of length 1 (L2), or empty."""
 
     model: str
     version: str
     labels: Sequence[Label] = ()
-    embedding: Sequence[float] = ()
+    embedding: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,7 +38,7 @@ def _read(outputs: Tensors) -> ModelResult:
         model=SCENE_LABEL.name,
         version=SCENE_LABEL.version,
         labels=[Label(_NAMES[index], float(probabilities[index])) for index in best],
-        embedding=(embedding / np.linalg.norm(embedding)).tolist(),
+        embedding=(embedding / np.linalg.norm(embedding)).astype("<f4").tobytes(),
     )
 
 

@@ -58,7 +58,7 @@ results = st.lists(
         model=text,
         version=text,
         labels=st.lists(st.builds(Label, text, float32), max_size=3),
-        embedding=st.lists(float32, max_size=4),
+        embedding=st.lists(float32, max_size=4).map(lambda numbers: builders.vector(*numbers)),
     ),
     max_size=3,
 )

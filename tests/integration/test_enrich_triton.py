@@ -5,6 +5,7 @@ import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -76,7 +77,9 @@ async def outcomes_of(look, *photos):
 
 def agrees(outcome, expected):
     [seen] = outcome.models
-    return reference.agree([(label.name, label.score) for label in seen.labels], seen.embedding, expected)
+    return reference.agree(
+        [(label.name, label.score) for label in seen.labels], np.frombuffer(seen.embedding, "<f4"), expected
+    )
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Events to test with: complete, plausible, and different where a test says so."""
 
+import struct
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,12 @@ from schemas.events import (
     PhotoUploaded,
     Root,
 )
+
+
+def vector(*numbers: float) -> bytes:
+    """An embedding as the events carry it."""
+    return struct.pack(f"<{len(numbers)}f", *numbers)
+
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 125000, UTC)
 
@@ -73,7 +80,7 @@ _SEEN: dict[str, Any] = {
     "height": 400,
     "models": [
         ModelResult(
-            model="scene_label", version="1", labels=[Label("espresso", 0.9375)], embedding=[0.6015625, 0.796875]
+            model="scene_label", version="1", labels=[Label("espresso", 0.9375)], embedding=vector(0.6015625, 0.796875)
         )
     ],
     "missing": [],

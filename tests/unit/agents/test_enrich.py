@@ -13,7 +13,7 @@ from schemas.errors import Reason, Rejected, StrangeWorld
 from schemas.events import Label, ModelResult, PhotoEnriched, PhotoRejected, Root
 from schemas.topics import ADMITTED, ENRICHED
 from tests.support.batches import Counted, batch
-from tests.support.builders import NOON, admitted
+from tests.support.builders import NOON, admitted, vector
 from tests.support.object_server import object_server
 
 pytestmark = pytest.mark.unit
@@ -23,7 +23,7 @@ SEEN = Seen(
     "image/webp",
     600,
     400,
-    [ModelResult(model="m", version="1", labels=[Label("cup", 0.5)], embedding=[1.0, 0.0])],
+    [ModelResult(model="m", version="1", labels=[Label("cup", 0.5)], embedding=vector(1.0, 0.0))],
     ["other"],
 )
 

@@ -11,7 +11,7 @@ from schemas.tables import DEAD_LETTERS, METRICS, PHOTO_EMBEDDINGS, PHOTO_ENRICH
 from schemas.topics import DEAD_LETTER, ENRICHED, GROUPED
 from schemas.topics import METRICS as OPS_METRICS
 from tests.support.batches import Counted, batch
-from tests.support.builders import NOON, dead_letter, enriched, grouped, metric, rejected, uploaded
+from tests.support.builders import NOON, dead_letter, enriched, grouped, metric, rejected, uploaded, vector
 
 pytestmark = pytest.mark.unit
 
@@ -76,7 +76,7 @@ def test_an_enriched_photo_is_a_row_of_its_own_an_embedding_and_an_outcome():
                 "photo_id": "photo/ü",
                 "model": "scene_label",
                 "version": "1",
-                "embedding": [0.6015625, 0.796875],
+                "embedding": vector(0.6015625, 0.796875),
             }
         ],
     }
@@ -85,7 +85,7 @@ def test_an_enriched_photo_is_a_row_of_its_own_an_embedding_and_an_outcome():
 def test_labels_of_several_models_stand_side_by_side_in_the_models_order():
     models = [
         ModelResult(model="scene_label", version="1", labels=[Label("espresso", 0.75), Label("cup", 0.25)]),
-        ModelResult(model="object_detect", version="4", labels=[Label("cup", 0.5)], embedding=[1.0]),
+        ModelResult(model="object_detect", version="4", labels=[Label("cup", 0.5)], embedding=vector(1.0)),
     ]
     rows = rows_of(GROUPED, grouped(enriched(models=models)))
     [row] = rows[PHOTO_ENRICHMENTS]

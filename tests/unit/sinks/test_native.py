@@ -8,6 +8,7 @@ from clickhouse_connect.datatypes.registry import get_from_name
 
 from schemas.errors import Refused
 from sinks.clickhouse.native import block
+from tests.support.builders import vector
 
 pytestmark = pytest.mark.unit
 
@@ -38,8 +39,8 @@ def test_a_block_is_its_columns_one_after_the_other():
         ("DateTime64(3, 'UTC')", datetime(2026, 1, 1, tzinfo=UTC), None),
         ("Array(String)", ["a"], None),
         ("Array(LowCardinality(String))", ["a"], [None]),
-        ("Array(BFloat16)", [0.5], [0.5, "x"]),
-        ("Array(BFloat16)", [0.5], None),
+        ("Array(BFloat16)", vector(0.5), [0.5]),
+        ("Array(BFloat16)", vector(0.5), None),
         ("Map(LowCardinality(String), String)", {"a": "b"}, [("a", "b")]),
         ("Map(LowCardinality(String), String)", {"a": "b"}, {"a": 1}),
     ],
@@ -70,7 +71,7 @@ def test_null_is_for_nullable_columns():
 def test_embeddings_are_rounded_to_the_nearest_bfloat16():
     # Between 1 and 1.0078125, its neighbour above, and exactly half-way: to the even one.
     values = [1.0, 1.003, 1.005, 1.00390625, 1.01171875, -1.005, 0.0]
-    written = block("t", columns(c="Array(BFloat16)"), [(values,)])
+    written = block("t", columns(c="Array(BFloat16)"), [(vector(*values),)])
     bits = struct.unpack("<7H", written[-14:])
     rounded = [struct.unpack("<f", struct.pack("<I", value << 16))[0] for value in bits]
     assert rounded == [1.0, 1.0, 1.0078125, 1.0, 1.015625, -1.0078125, 0.0]
@@ -78,5 +79,10 @@ def test_embeddings_are_rounded_to_the_nearest_bfloat16():
 
 
 def test_embeddings_of_different_lengths_and_none_share_a_column():
-    written = block("t", columns(c="Array(BFloat16)"), [([1.0],), ([],), ([1.0, 1.0],)])
+    written = block("t", columns(c="Array(BFloat16)"), [(vector(1.0),), (b"",), (vector(1.0, 1.0),)])
     assert struct.unpack("<3Q3H", written[-30:]) == (1, 1, 3, 0x3F80, 0x3F80, 0x3F80)
+
+
+def test_an_embedding_that_is_cut_short_is_refused():
+    with pytest.raises(Refused, match=r"column c, row 1: does not fit Array\(BFloat16\)"):
+        block("t", columns(c="Array(BFloat16)"), [(vector(1.0),), (vector(1.0)[:3],)])

@@ -59,7 +59,7 @@ def test_the_five_most_probable_labels_are_read_most_probable_first():
 
 
 def test_the_embedding_has_length_1():
-    embedding = SCENE_LABEL.read(answer()).embedding
+    embedding = np.frombuffer(SCENE_LABEL.read(answer()).embedding, "<f4")
     assert list(embedding[:3]) == pytest.approx([0.6, 0.8, 0])
     assert len(embedding) == 1280
 

@@ -13,6 +13,7 @@ from schemas import metrics
 from schemas.errors import StrangeWorld, Unavailable
 from schemas.events import ModelResult
 from tests.support.batches import Counted
+from tests.support.builders import vector
 
 pytestmark = pytest.mark.unit
 
@@ -22,7 +23,7 @@ MODEL = Model(
     short_side=1,
     outputs={"joy": (1, 2), "vector": (1, 3)},
     prepare=lambda _: {},
-    read=lambda outputs: ModelResult(model="mood", version="3", embedding=outputs["vector"][0].tolist()),
+    read=lambda outputs: ModelResult(model="mood", version="3", embedding=outputs["vector"][0].astype("<f4").tobytes()),
 )
 TENSORS = {"image": np.zeros((1, 4), np.float32)}
 GOOD = {"joy": np.ones((1, 2), np.float32), "vector": np.ones((1, 3), np.float32)}
@@ -63,7 +64,7 @@ async def test_a_model_is_asked_by_name_and_version_for_its_declared_outputs():
     client, measure = Client(), Counted()
     result = await Triton(client, measure).ask(MODEL, TENSORS)
     assert client.asked == [("mood", "3", ["image"], ["joy", "vector"])]
-    assert result.embedding == [1, 1, 1]
+    assert result.embedding == vector(1, 1, 1)
     [(name, _, labels)] = measure.observed
     assert (name, labels) == (metrics.INFERENCE.name, {"model": "mood"})
 
