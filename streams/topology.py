@@ -65,7 +65,7 @@ async def _admit(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
         generation=settings.generation,
         partitions=settings.partitions,
         remember=settings.remember,
-        hash_key=settings.hash_key.get_secret_value().encode(),
+        hash_key=_hash_key(settings),
         version=version("safelight"),
     )
     yield partial(admit, rules=rules, clock=_now, measure=measure)
@@ -89,7 +89,7 @@ async def _enrich(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
 async def _group(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
     from agents.group import group  # noqa: PLC0415
 
-    yield partial(group, hash_key=settings.hash_key.get_secret_value().encode(), measure=measure)
+    yield partial(group, hash_key=_hash_key(settings), measure=measure)
 
 
 @asynccontextmanager
@@ -128,6 +128,17 @@ FLOWS = {
         Flow("store", (GROUPED, DEAD_LETTER, METRICS), _store),
     )
 }
+
+
+def _hash_key(settings: Settings) -> bytes:
+    """Raises StrangeWorld when there is none: hashes without a key can be undone by guessing ids."""
+    key = settings.hash_key.get_secret_value()
+    if not key:
+        raise StrangeWorld(
+            "SAFELIGHT_HASH_KEY is empty: set it to a long random text, the same on every worker and for good, "
+            "since ids are remembered under hashes made with it"
+        )
+    return key.encode()
 
 
 def _now() -> datetime:

@@ -68,7 +68,8 @@ def _stack(console: Console, page_port: int, clickhouse_port: int, *, fresh: boo
     data = Settings.read().data
     if fresh:
         forget(data)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell starts what goes to the background deaf to it
+        signal.signal(number, _interrupt)
     began = time.monotonic()
 
     def say(line: str) -> None:
@@ -81,8 +82,8 @@ def _stack(console: Console, page_port: int, clickhouse_port: int, *, fresh: boo
         say("everything is up")
         yield stack
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave anything running
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C must not leave anything running
+            signal.signal(number, signal.SIG_IGN)
         say("stopping")
         stack.stop()
         say("stopped: nothing is left running")

@@ -68,6 +68,8 @@ class Embedded:
             prepare_database(self.settings)
         except SafelightError as error:
             raise StackError(str(error)) from error
+        for stale in (self.data / "run").glob("*.ready"):  # of workers that were killed with an earlier stack
+            stale.unlink()
         yield [*(self._worker(agent) for agent in AGENTS), self._page()]
 
     def _settings(self) -> Settings:

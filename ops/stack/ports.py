@@ -9,15 +9,16 @@ from pathlib import Path
 
 _LOWEST = 10_000
 _TRIES = 200
+_NEAR = 20
 
 
 def free_port(preferred: int = 0) -> int:
-    """`preferred` if nobody has it on 127.0.0.1, else another free one."""
+    """`preferred` if nobody has it on 127.0.0.1, else the next free one."""
     return free_ports(preferred)[0]
 
 
 def free_ports(*preferred: int) -> list[int]:
-    """One port for each, no two alike: the preferred one where nobody has it (0: no preference), else another free one."""
+    """One port for each, no two alike: the preferred one where nobody has it (0: no preference), else the next free one."""
     with ExitStack() as held:
         return [_take(held, port) for port in preferred]
 
@@ -27,7 +28,9 @@ def _take(held: ExitStack, preferred: int) -> int:
     # server while it is down can get the server's port as its own and keep the server from coming back.
     outgoing = _first_outgoing()
     choices = [random.randrange(_LOWEST, outgoing) for _ in range(_TRIES)] if outgoing > _LOWEST else []  # noqa: S311 (no secret)
-    for port in (*filter(None, [preferred]), *choices, 0):
+    # Near the preferred one, so that who looks for it finds it.
+    near = range(preferred, min(preferred + _NEAR, 65_536)) if preferred else ()
+    for port in (*near, *choices, 0):
         listener = socket.socket()
         listener.setsockopt(
             socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
