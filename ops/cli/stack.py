@@ -51,8 +51,8 @@ def demo(
         figures = _run_demo(console, stack, files, within, samples=photos is None)
         if json_file:
             json_file.write_text(json.dumps(figures, indent=1) + "\n")
-        _say_where(console, stack)
         if not once:
+            _say_where(console, stack)
             _until_interrupted()
 
 
@@ -103,6 +103,7 @@ def _say_where(console: Console, stack: Embedded) -> None:
     lines = (
         f"The page          {stack.page_url}",
         f"ClickHouse        {stack.clickhouse.url}  database {stack.settings.database}",
+        f"Its own dashboard {stack.clickhouse.url}/dashboard?from={stack.settings.database}.dashboards",
         f"Logs              {stack.data / 'logs'}",
         "Another terminal  .venv/bin/safelight publish ~/Pictures    .venv/bin/safelight status",
         "Ctrl-C stops everything",
