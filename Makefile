@@ -13,7 +13,7 @@ export ORT_DISABLE_TELEMETRY := 1
 UV := $(VENV)/bin/uv
 INSTALL := $(UV) pip install $(shell test -t 2 || echo --quiet) --python $(RUN)
 
-.PHONY: help demo up test lint lock setup clean
+.PHONY: help demo up test bench lint lock setup clean
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
