@@ -2,9 +2,9 @@
 
 import json
 
-from rich.console import Console
 from rich.table import Table
 
+from ops.cli.report import stdout
 from ops.prepare import prepare_database
 from schemas.topics import TOPICS
 from streams import provision
@@ -15,7 +15,7 @@ def topics(*, create: bool, as_json: bool) -> None:
     """Print the contract's topics, and which were created."""
     settings = Settings.read()
     created = provision.ensure(settings) if create else []
-    console = Console()
+    console = stdout()
     if as_json:
         rows = [
             {"topic": settings.topic(t), "partitions": settings.partitions_of(t), "key": t.key, "config": t.config}
@@ -36,7 +36,7 @@ def topics(*, create: bool, as_json: bool) -> None:
 def migrate(*, as_json: bool) -> None:
     """Print which migrations were applied."""
     applied = prepare_database(Settings.read())
-    console = Console()
+    console = stdout()
     if as_json:
         console.print_json(json.dumps({"applied": applied}))
     else:

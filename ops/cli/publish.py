@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ops.cli.report import stdout
 from ops.publish import Found, PublishError, Uploader, find_photos
 from schemas.topics import EVENTS
 from streams.producer import PhotoProducer
@@ -26,7 +27,7 @@ def publish(paths: list[Path], *, owner: str, source: str, rate: float, to: str,
         failed = _upload(found, uploader, rate)
     seconds = time.monotonic() - began
     published = len(found.photos) - len(failed)
-    console = Console()
+    console = stdout()
     if as_json:
         summary = {"published": published, "failed": failed, "skipped": found.skipped, "seconds": round(seconds, 3)}
         console.print_json(json.dumps(summary))

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +14,13 @@ from ops.stack.status import ServerStatus
 from streams.provision import Lag
 
 _LABELS_SHOWN = 3
+
+
+def stdout() -> Console:
+    """Where commands print."""
+    console = Console()
+    # In a file or a pipe lines may be long: broken ones are hard to read and to search.
+    return console if console.is_terminal else Console(width=160)
 
 
 def demo_table(run: Demo) -> Table:

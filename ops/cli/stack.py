@@ -11,7 +11,7 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ops.cli.report import demo_table
+from ops.cli.report import demo_table, stdout
 from ops.demo import SAMPLES, Demo
 from ops.publish import File, PublishError, Uploader, find_photos
 from ops.stack.embedded import Embedded, forget
@@ -26,7 +26,7 @@ _DIGEST_SAMPLE = "coffee.jpg"
 
 def up(page_port: int, clickhouse_port: int, *, fresh: bool) -> None:
     """Until Ctrl-C."""
-    console = _console()
+    console = stdout()
     with _stack(console, page_port, clickhouse_port, fresh=fresh) as stack:
         _say_where(console, stack)
         _until_interrupted()
@@ -46,7 +46,7 @@ def demo(
     files = find_photos([photos or SAMPLES]).photos
     if not files:
         raise PublishError(f"no photos in {photos}: name a folder that has some")
-    console = _console()
+    console = stdout()
     with _stack(console, page_port, clickhouse_port, fresh=fresh) as stack:
         figures = _run_demo(console, stack, files, within, samples=photos is None)
         if json_file:
@@ -54,12 +54,6 @@ def demo(
         if not once:
             _say_where(console, stack)
             _until_interrupted()
-
-
-def _console() -> Console:
-    console = Console()
-    # In a file or a pipe lines may be long: broken ones are hard to read and to search.
-    return console if console.is_terminal else Console(width=160)
 
 
 @contextmanager

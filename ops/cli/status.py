@@ -3,9 +3,7 @@
 import json
 from datetime import UTC, datetime
 
-from rich.console import Console
-
-from ops.cli.report import status_table, status_view
+from ops.cli.report import status_table, status_view, stdout
 from ops.stack.process import StackError
 from ops.stack.status import read_status
 from schemas.errors import Unavailable
@@ -23,7 +21,7 @@ def status(*, as_json: bool) -> None:
         if servers is None:
             raise StackError(f"no stack runs in {settings.data}, and {error}: start one with `safelight up`") from error
         lags = []  # the table says that the broker is down
-    console = Console()
+    console = stdout()
     if as_json:
         console.print_json(json.dumps(status_view(servers, lags)))
         return
