@@ -177,8 +177,17 @@ def test_a_worker_says_how_it_is_doing(settings, start):
     worker = start()
     feed(settings, 100)
     wait_done(settings)
+
+    def published():
+        return [codec.decode(message.value(), Metric) for message in records(settings, METRICS)]
+
+    def every_partition_told():
+        told = {metric.labels["partition"] for metric in published() if metric.name == "photos_lag_records"}
+        assert told == {str(partition) for partition in range(settings.partitions)}
+
+    eventually(every_partition_told, within=20, every=0.2)
     assert worker.stop() == 0
-    metrics = [codec.decode(message.value(), Metric) for message in records(settings, METRICS)]
+    metrics = published()
     of = {name: [metric for metric in metrics if metric.name == name] for name in {metric.name for metric in metrics}}
     assert sum(metric.value for metric in of["photos_records_total"]) == 100
     assert {metric.value for metric in of["photos_worker_up"]} == {0.0, 1.0}
