@@ -42,7 +42,8 @@ from streams.pace import Pace
 from streams.pending import PendingTask, Sink, read_range
 from streams.settings import Settings
 from streams.state import Changelog, Slot, Stateless, Store, restored
-from streams.task import Reached, Task, unwatched
+from streams.step import Reached, unwatched
+from streams.task import Task
 from streams.telemetry import MetricsTopic, Telemetry
 from streams.threads import finish
 from streams.topology import FLOWS, Flow, Work
@@ -77,7 +78,7 @@ class AgentApp(faust.App):
     logger = logging.getLogger("faust.streams")  # of what Faust's base class says
 
     def __init__(self, flow: Flow, settings: Settings, *, reached: Reached = unwatched) -> None:
-        """`reached` is called at every boundary of a batch."""
+        """`reached` is called at every boundary (streams/step.py)."""
         session = settings.session.total_seconds()
         super().__init__(
             settings.group(flow.agent),
@@ -101,7 +102,7 @@ class AgentApp(faust.App):
         self.flow = flow
         self.settings = settings
         self.opened = False  # whether on_start has come to its end
-        self._reached = reached
+        self.reached = reached
         self.transport = BatchTransport(self.conf.broker, app=self, host=self)
         self._contract_names = {settings.topic(topic): topic.name for topic in flow.sources}
         self.agent(
@@ -188,7 +189,7 @@ class AgentApp(faust.App):
 
     def _claim(self, source: Source) -> Claimed:
         settings, work = self.settings, self._work
-        claim = Claim(settings.brokers, self._group, source)
+        claim = Claim(settings.brokers, self._group, source, reached=self.reached)
         if isinstance(work, Sink):
             return PendingTask(
                 claim,
@@ -199,7 +200,7 @@ class AgentApp(faust.App):
                 pace=Pace(),
                 threads=self._threads,
                 measure=self.measure,
-                reached=self._reached,
+                reached=self.reached,
             )
         return Task(
             claim,
@@ -208,7 +209,7 @@ class AgentApp(faust.App):
             changelog=settings.topic(self.flow.changelog) if self.flow.changelog else None,
             topic=settings.topic,
             threads=self._threads,
-            reached=self._reached,
+            reached=self.reached,
         )
 
     def _state(self, claim: Claim, changelog: Topic) -> Store:
@@ -218,6 +219,7 @@ class AgentApp(faust.App):
             Changelog(name, self._topic_ids[name], source.partition),
             self.settings.brokers,
             began=claim.committed,
+            reached=self.reached,
         )
 
     # Metrics

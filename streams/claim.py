@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from schemas.errors import StrangeWorld
 from streams.patience import answer
 from streams.position import Position
+from streams.step import Reached, Step, unwatched
 
 _TIMEOUT_SECONDS = 30.0
 """Of every request: a broker that is away for longer ends the worker, and the next one waits for it."""
@@ -105,12 +106,14 @@ class Claim:
     After an error it is of no more use: what was open is aborted by the next claim.
     """
 
-    def __init__(self, brokers: str, group: Group, source: Source) -> None:
+    def __init__(self, brokers: str, group: Group, source: Source, *, reached: Reached = unwatched) -> None:
+        self._reached = reached
         self.source = source
         self._group = group
         identity = f"{group.name}-{source}"
         self._producer = Producer({**_PRODUCER, "bootstrap.servers": brokers, "transactional.id": identity})
         self._producer.init_transactions(_TIMEOUT_SECONDS)
+        reached(Step.CLAIMING)
         self.position, self.committed = group.position(source)
 
     def begin(self) -> None:
@@ -142,6 +145,7 @@ class Claim:
         """Commit what was published, and the position, together."""
         here = TopicPartition(self.source.topic, self.source.partition, position.offset, position.note)
         self._producer.send_offsets_to_transaction([here], self._group.metadata(), _TIMEOUT_SECONDS)
+        self._reached(Step.POSITIONED)
         self._producer.commit_transaction(_TIMEOUT_SECONDS)
         self.position = position
         self.committed = True

@@ -31,6 +31,7 @@ from faust.types import TP, Message
 from agents.batch import Batch, Record
 from agents.measure import Measure
 from schemas.metrics import BATCHES, RECORDS
+from streams.step import Step
 
 _FETCH_MAX_WAIT_MS = 100
 """Faust's 1500 lets one idle partition hold up all others of its broker for so long."""
@@ -78,6 +79,9 @@ class Host(Protocol):
 
     def claimed(self) -> None:
         """All partitions of an assignment are claimed, be they none."""
+
+    def reached(self, step: Step) -> None:
+        """A boundary is reached."""
 
     async def failed(self, error: Exception) -> None:
         """End the process."""
@@ -246,6 +250,7 @@ class BatchConsumer(driver.Consumer):
         """Close the tasks of the partitions that did not come back, before another worker's or our own next claim."""
         self._epochs.clear()
         await self._settle(0)
+        self.host.reached(Step.REBALANCING)
         for tp in set(self.tasks) - assigned:
             await self.host.close_task(self.tasks.pop(tp))
         await super().on_partitions_assigned(assigned, generation_id)
@@ -276,6 +281,7 @@ class BatchConsumer(driver.Consumer):
     async def on_stop(self) -> None:
         """Give up the tasks, when the last commit is done."""
         await super().on_stop()
+        self.host.reached(Step.STOPPING)
         while self.tasks:
             _, task = self.tasks.popitem()
             await self.host.close_task(task)

@@ -26,7 +26,7 @@ from streams.claim import Claim, Source
 from streams.pace import Pace
 from streams.patience import answer
 from streams.position import Pending
-from streams.task import Reached, Step, unwatched
+from streams.step import Reached, Step, unwatched
 from streams.telemetry import timed
 from streams.threads import finish
 
@@ -106,6 +106,7 @@ class PendingTask:
 
     async def run(self, batch: Batch) -> None:
         """1. rows  2. commit the same position with the range pending  3. INSERT, with a token of the range  4. commit the next position."""
+        self._reached(Step.READ)
         # 1. rows
         blocks = await finish(self._threads, self._prepare, batch)
         self._reached(Step.WORKED)
@@ -141,6 +142,7 @@ class PendingTask:
 
             async def insert(table: Table = table, block: bytes = block, token: str = token) -> None:
                 self._check_age()
+                self._reached(Step.INSERTING)
                 with timed(self._measure, INSERT, table=table.name):
                     await self._sink.writer.insert(table, block, token)
 

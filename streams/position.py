@@ -19,11 +19,17 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The next record to work on; `topic_id` is the broker's id of the topic."""
+    """The next record to work on; `topic_id` is the broker's id of the topic.
+
+    `tries`: how often the batch that begins here has failed (streams/tries.py). `format`: of the state that was committed with
+    it (streams/state.py), 0 without one.
+    """
 
     offset: int
     topic_id: str
     pending: Pending | None = None
+    tries: int = 0
+    format: int = 0
 
     @property
     def note(self) -> str:
@@ -32,6 +38,10 @@ class Position:
         if self.pending:
             note["pending"] = self.pending.last
             note["since"] = self.pending.since.timestamp()
+        if self.tries:
+            note["tries"] = self.tries
+        if self.format:
+            note["format"] = self.format
         return json.dumps(note, separators=(",", ":"))
 
     @classmethod
@@ -42,6 +52,6 @@ class Position:
             pending = (
                 Pending(read["pending"], datetime.fromtimestamp(read["since"], UTC)) if "pending" in read else None
             )
-            return cls(offset, read["topic"], pending)
+            return cls(offset, read["topic"], pending, read.get("tries", 0), read.get("format", 0))
         except (KeyError, TypeError) as error:
             raise ValueError("a note that is not safelight's") from error

@@ -20,6 +20,7 @@ from rocksdict import BlockBasedOptions, Options, Rdict, WriteBatch
 
 from schemas.errors import StrangeWorld
 from streams.patience import answer
+from streams.step import Reached, Step, unwatched
 
 _MARK = b"\0mark"  # no key of an agent: those are hashes
 
@@ -110,13 +111,13 @@ class Store:
         return mark["topic"] == self.changelog.topic_id and away < _LONGEST_AWAY_SECONDS
 
 
-def restored(folder: Path, changelog: Changelog, brokers: str, *, began: bool) -> Store:
+def restored(folder: Path, changelog: Changelog, brokers: str, *, began: bool, reached: Reached = unwatched) -> Store:
     """The store in a folder, brought up to the end of its changelog. Blocking; for the owner of the partition alone.
 
     `began`: whether the partition has a committed position. Raises StrangeWorld when it has none, and yet a state.
     """
     store = Store(folder, changelog)
-    restore(store, brokers)
+    restore(store, brokers, reached)
     if not began and next(store.items(), None):
         store.close()
         raise StrangeWorld(
@@ -126,7 +127,7 @@ def restored(folder: Path, changelog: Changelog, brokers: str, *, began: bool) -
     return store
 
 
-def restore(store: Store, brokers: str) -> int:
+def restore(store: Store, brokers: str, reached: Reached = unwatched) -> int:
     """Bring a store up to the end of its changelog and return how many records that took. Blocking.
 
     Only for the partition's owner: nobody else writes the changelog then.
@@ -168,6 +169,7 @@ def restore(store: Store, brokers: str) -> int:
                     raise KafkaException(error)
             if last > store.offset:
                 store.apply(changes, last)
+                reached(Step.RESTORING)
     return read
 
 

@@ -7,34 +7,14 @@ killed. So the work may be interrupted, repeated and differ. (A sink outside Kaf
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
-from enum import StrEnum
 from typing import Protocol
 
 from agents.batch import Agent, Batch, Output
 from schemas import codec
 from schemas.topics import Topic
 from streams.claim import Claim, Message
+from streams.step import Reached, Step, unwatched
 from streams.threads import finish
-
-
-class Step(StrEnum):
-    """The boundaries of a batch: what has just been done."""
-
-    WORKED = "worked"
-    BEGUN = "begun"
-    PUBLISHED = "published"
-    COMMITTED = "committed"
-    APPLIED = "applied"
-    PENDING = "pending"
-    INSERTED = "inserted"
-
-
-Reached = Callable[[Step], None]
-"""Called at each boundary, in the thread that is there: where a test kills the process."""
-
-
-def unwatched(_: Step) -> None:
-    """Nobody watches the boundaries."""
 
 
 class PartitionState(Protocol):
@@ -83,6 +63,7 @@ class Task:
 
     async def run(self, batch: Batch) -> None:
         """1. work  2. begin  3. publish outputs and changes  4. commit with the position  5. apply the changes to the local store."""
+        self._reached(Step.READ)
         # 1. work
         result = await self._agent(batch, self._state)
         self._reached(Step.WORKED)

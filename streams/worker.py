@@ -22,14 +22,14 @@ from confluent_kafka import KafkaException
 from schemas.errors import SafelightError
 from streams.app import AgentApp
 from streams.settings import Settings
-from streams.task import Reached, unwatched
+from streams.step import Reached, unwatched
 from streams.topology import FLOWS, Flow
 
 _LOG = logging.getLogger(__name__)
 
 
 def run(agent: str, settings: Settings, *, flows: Mapping[str, Flow] = FLOWS, reached: Reached = unwatched) -> int:
-    """Run one agent; returns the process's exit code. `reached` is called at every boundary of a batch."""
+    """Run one agent; returns the process's exit code. `reached` is called at every boundary (streams/step.py)."""
     _log_to_stderr()
     return asyncio.run(_run(AgentApp, flows[agent], settings, reached))
 

@@ -19,7 +19,7 @@ from schemas.tables import PHOTO_OUTCOMES, Rows
 from schemas.topics import ADMIT_CHANGELOG, ADMITTED, EVENTS
 from streams.pending import Sink
 from streams.settings import Settings
-from streams.task import Step
+from streams.step import Step
 from streams.topology import Flow
 from streams.worker import run
 

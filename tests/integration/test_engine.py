@@ -17,7 +17,7 @@ from schemas.topics import ADMIT_CHANGELOG, ADMITTED, EVENTS, METRICS
 from streams import provision, topology
 from streams.producer import PhotoProducer
 from streams.state import Changelog, Store, restore
-from streams.task import Step
+from streams.step import Step
 from tests.integration.engine_flows import FLOWS
 from tests.integration.engine_reading import records
 from tests.integration.engine_workers import Worker, lag, wait_done

@@ -14,7 +14,7 @@ from schemas.events import Root
 from schemas.topics import ADMITTED
 from sinks.clickhouse.client import connect
 from streams import provision
-from streams.task import Step
+from streams.step import Step
 from tests.integration.engine_flows import FLOWS
 from tests.integration.engine_workers import Worker, lag, wait_done
 from tests.support.builders import admitted

@@ -81,6 +81,9 @@ class Host:
     def claimed(self):
         self.claimed_all += 1
 
+    def reached(self, step):
+        pass
+
     async def failed(self, error):
         self.failures.append(error)
 

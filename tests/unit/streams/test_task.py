@@ -8,7 +8,8 @@ from schemas import codec
 from schemas.topics import ADMITTED
 from streams.claim import Message
 from streams.position import Position
-from streams.task import Step, Task
+from streams.step import Step
+from streams.task import Task
 from tests.support.builders import admitted
 
 pytestmark = pytest.mark.unit
@@ -99,6 +100,7 @@ async def test_a_batch_is_one_transaction_in_this_order(make):
     task = make(agent, journal)
     await task.run(BATCH)
     assert journal.lines == [
+        (Step.READ,),
         (Step.WORKED,),
         ("begin",),
         (Step.BEGUN,),
@@ -130,7 +132,7 @@ async def test_an_event_that_cannot_be_encoded_fails_before_anything_is_begun(ma
     journal = Journal()
     with pytest.raises((ValueError, TypeError)):
         await make(agent, journal).run(BATCH)
-    assert journal.lines == [(Step.WORKED,)]
+    assert journal.lines == [(Step.READ,), (Step.WORKED,)]
 
 
 async def test_changes_without_a_changelog_fail_before_anything_is_begun(make):
@@ -140,7 +142,7 @@ async def test_changes_without_a_changelog_fail_before_anything_is_begun(make):
     journal = Journal()
     with pytest.raises(ValueError, match="changelog"):
         await make(agent, journal, changelog=None).run(BATCH)
-    assert journal.lines == [(Step.WORKED,)]
+    assert journal.lines == [(Step.READ,), (Step.WORKED,)]
 
 
 async def test_a_batch_that_comes_to_nothing_still_moves_the_position(make):
