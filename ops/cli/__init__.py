@@ -138,3 +138,14 @@ def migrate(as_json: AsJson = False) -> None:
     from ops.cli.contract import migrate
 
     migrate(as_json=as_json)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def chaos(context: typer.Context) -> None:
+    """Kill everything at every boundary under load, then account for every event; `--help` for more.
+
+    Example: `safelight chaos --kills 50 --seed 1 --json chaos.json`
+    """
+    from ops.cli.chaos import chaos
+
+    raise typer.Exit(chaos(context.args))

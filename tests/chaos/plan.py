@@ -1,0 +1,99 @@
+"""What is done to whom: a seeded list in which every boundary has its share."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from streams.step import Step
+from tests.chaos.arms import FETCHED, INFERRED, Action
+
+AGENTS = ("admit", "enrich", "group", "store")
+SERVERS = ("broker", "clickhouse", "triton")
+
+_PARTITION = (Step.REBALANCING, Step.CLAIMING, Step.STOPPING)
+_STATE = (Step.RESTORING, Step.APPLIED)
+_BATCH = (Step.READ, Step.WORKED, Step.BEGUN, Step.PUBLISHED, Step.POSITIONED, Step.COMMITTED)
+_SINK = (Step.READ, Step.WORKED, Step.PENDING, Step.INSERTING, Step.INSERTED, Step.POSITIONED, Step.COMMITTED)
+
+REACHES: Mapping[str, tuple[str, ...]] = {
+    "admit": (*_PARTITION, *_STATE, *_BATCH),
+    "enrich": (*_PARTITION, *_BATCH, FETCHED, INFERRED),
+    "group": (*_PARTITION, *_STATE, *_BATCH),
+    "store": (*_PARTITION, *_SINK),
+}
+"""The boundaries that each agent comes by."""
+
+_NEEDED: Mapping[str, str] = {
+    FETCHED: "triton",
+    Step.INSERTING: "clickhouse",
+    Step.INSERTED: "clickhouse",
+    Step.PUBLISHED: "broker",
+    Step.POSITIONED: "broker",
+    Step.CLAIMING: "broker",
+    Step.RESTORING: "broker",
+}
+"""The server that a worker needs at, or right behind, a boundary."""
+
+_INSTEAD = 0.15  # of the kills at such a boundary it is the server that dies, not the worker
+_EVERY = 8  # of so many kills one is a server's, whenever it comes
+_OTHERS = {Action.STOP: 0.08, Action.LEAVE: 0.06, Action.HANG: 0.06}  # for each kill so many of these, on average
+_HELD_UP = 0.03  # and so many servers that do not answer for a while
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One thing to do to a worker of an agent, at a boundary, or to a server (then `boundary` is empty).
+
+    `instead`: the server that is killed at the boundary in the worker's stead. `long`: a worker is stopped past its session,
+    or held up for about half of it; a server is away for seconds.
+    """
+
+    agent: str
+    boundary: str
+    action: Action
+    instead: str = ""
+    long: bool = False
+
+
+def plan(kills: int, seed: int) -> list[Deed]:
+    """So many kills, every boundary once before any comes again; and stops, leaves and hangs among them."""
+    rng = random.Random(f"plan {seed}")
+    deeds: list[Deed] = []
+    while len(deeds) < kills:
+        for at in rng.sample(sorted(_AGENTS_AT), len(_AGENTS_AT)):
+            instead = _NEEDED.get(at, "") if rng.random() < _INSTEAD else ""
+            deeds.append(Deed(_least_busy(_AGENTS_AT[at], deeds, rng), at, Action.KILL, instead))
+            if len(deeds) % _EVERY == 0:
+                deeds.append(Deed(rng.choice(SERVERS), "", Action.KILL, long=rng.random() < 0.2))
+    del deeds[kills:]
+    places = [(agent, at) for agent in AGENTS for at in REACHES[agent]]
+    others = [
+        Deed(*rng.choice(places), action, long=rng.random() < 0.5)
+        for action, share in _OTHERS.items()
+        for _ in range(round(share * kills))
+    ]
+    others += [
+        Deed(rng.choice(SERVERS), "", Action.STOP, long=rng.random() < 0.3) for _ in range(round(_HELD_UP * kills))
+    ]
+    for deed in others:
+        deeds.insert(rng.randrange(len(deeds) + 1), deed)
+    return deeds
+
+
+def aimed(
+    deeds: int, seed: int, *, at: Sequence[str], agents: Sequence[str], action: Action = Action.KILL
+) -> list[Deed]:
+    """So many deeds of one kind, at these boundaries of these agents: where a certain bug bites."""
+    rng = random.Random(f"aimed {seed}")
+    places = [(agent, boundary) for agent in agents for boundary in at if boundary in REACHES[agent]]
+    return [Deed(*rng.choice(places), action, long=action is not Action.KILL) for _ in range(deeds)]
+
+
+def _least_busy(agents: Sequence[str], deeds: Sequence[Deed], rng: random.Random) -> str:
+    return min(rng.sample(agents, len(agents)), key=lambda agent: sum(deed.agent == agent for deed in deeds))
+
+
+_AGENTS_AT: Mapping[str, Sequence[str]] = {
+    at: [agent for agent in AGENTS if at in REACHES[agent]]
+    for at in {at for reached in REACHES.values() for at in reached}
+}

@@ -1,0 +1,169 @@
+"""One round: the real stack, a seeded feed, a seeded plan of kills, and at the end the accounts."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+
+from ops.prepare import prepare_database
+from schemas.errors import Unavailable
+from schemas.topics import METRICS
+from streams import provision
+from streams.settings import Settings
+from streams.topology import FLOWS
+from tests.chaos.account import Account, account
+from tests.chaos.bugs import BUGS
+from tests.chaos.crew import Crew
+from tests.chaos.feed import Album, Drafts, Feed
+from tests.chaos.nursery import Nursery
+from tests.chaos.plan import AGENTS, Deed
+from tests.chaos.servers import Servers
+from tests.chaos.storm import Say, Storm
+
+_SESSION_SECONDS = 2.0
+_RATE = 60.0  # records a second
+_REST_SECONDS = 240.0
+_MOST_BEHIND = 600  # records, of all agents together
+_LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a round came to.
+
+    `by_boundary`: kills, at a boundary or of a server at any time; `others`: what else was done to workers and servers;
+    `unreached`: boundaries that no worker came by when it was armed; `ended`: last words of workers that ended by themselves, as
+    one that was fenced should; `late`: workers that took longer than half a session to end.
+    """
+
+    seed: int
+    account: Account
+    by_boundary: Counter[str]
+    others: Counter[str]
+    unreached: Counter[str]
+    ended: list[str]
+    late: list[str]
+    seconds: float
+
+    @property
+    def kills(self) -> int:
+        return self.by_boundary.total()
+
+
+class Unsettled(Exception):  # noqa: N818 (named by what happened)
+    """The agents did not come to the end of their topics."""
+
+
+def play(
+    folder: Path, deeds: Iterable[Deed], *, seed: int, say: Say, bug: str = "", workers: int = 2, rate: float = _RATE
+) -> Outcome:
+    """Raises Unsettled when the pipeline does not come to rest, StackError when a server does not start."""
+    began = time.monotonic()
+    servers = Servers(folder)
+    nursery = Nursery(folder)
+    try:
+        servers.start()
+        settings = _settings(folder, servers)
+        provision.ensure(settings)
+        prepare_database(settings)
+        if bug:
+            BUGS[bug].prepare(settings)
+        feed = Feed(settings, Drafts(seed, Album(folder / "objects", random.Random(seed)), settings), rate=rate)
+        crews = _crews(nursery, servers, settings, seed=seed, workers=workers, bug=bug)
+        feed.start()
+        storm = Storm(crews, servers, random.Random(f"servers {seed}"), say, _valve(settings, servers, feed))
+        storm.rage(deeds)
+        feed.stop()
+        say(f"{len(feed.sent)} records sent; waiting until all are settled")
+        _rest(settings, crews, servers)
+        for crew in crews.values():
+            crew.stop()
+        say("accounting")
+        result = account(settings, feed.sent)
+    finally:
+        nursery.close()
+        servers.stop()
+    return Outcome(
+        seed=seed,
+        account=result,
+        by_boundary=sum((crew.kills for crew in crews.values()), storm.kills),
+        others=sum((crew.others for crew in crews.values()), storm.others),
+        unreached=sum((crew.unreached for crew in crews.values()), Counter()),
+        ended=[line for crew in crews.values() for line in crew.ended],
+        late=[line for crew in crews.values() for line in crew.late],
+        seconds=time.monotonic() - began,
+    )
+
+
+def _settings(folder: Path, servers: Servers) -> Settings:
+    """Few partitions and a short session: a small machine carries many workers then, and a kill costs seconds."""
+    return Settings(
+        brokers=servers.kafka.bootstrap,
+        clickhouse_url=servers.clickhouse.url,
+        triton=servers.triton.grpc,
+        data=folder / "data",
+        hash_key="chaos",
+        object_roots=((folder / "objects").as_uri(),),
+        partitions=4,
+        session=_SESSION_SECONDS,
+    )
+
+
+def _crews(
+    nursery: Nursery, servers: Servers, settings: Settings, *, seed: int, workers: int, bug: str
+) -> Mapping[str, Crew]:
+    values = settings.model_dump(mode="json") | {
+        "hash_key": settings.hash_key.get_secret_value(),
+        "clickhouse_password": settings.clickhouse_password.get_secret_value(),
+        "session": settings.session.total_seconds(),
+    }
+    crews = {}
+    for agent in AGENTS:
+        rng = random.Random(f"{agent} {seed}")
+        crews[agent] = Crew(agent, nursery, servers, values, rng=rng, workers=workers, bug=bug)
+        crews[agent].tend()
+    return crews
+
+
+def _valve(settings: Settings, servers: Servers, feed: Feed) -> Callable[[], None]:
+    """Looks how far the agents are behind, at most once a second, and lets the feed wait when that is too much."""
+    looked = 0.0
+
+    def look() -> None:
+        nonlocal looked
+        if time.monotonic() - looked < _LOOK_SECONDS or not servers.kafka.running():
+            return
+        looked = time.monotonic()
+        try:
+            feed.flow(on=_behind(settings).total() < _MOST_BEHIND)
+        except (Unavailable, KafkaException):
+            return  # the broker was killed meanwhile
+
+    return look
+
+
+def _behind(settings: Settings) -> Counter[str]:
+    """Records, by partition; metrics aside, of which more come as long as anybody lives."""
+    lags = provision.lag(settings, [FLOWS[agent] for agent in AGENTS])
+    return Counter(
+        {f"{lag.topic}-{lag.partition}": lag.records for lag in lags if not lag.topic.startswith(METRICS.name)}
+    )
+
+
+def _rest(settings: Settings, crews: Mapping[str, Crew], servers: Servers) -> None:
+    """Until no agent is behind."""
+    end = time.monotonic() + _REST_SECONDS
+    left: Counter[str] = Counter()
+    while time.monotonic() < end:
+        for crew in crews.values():
+            crew.tend()
+        if servers.up():
+            left = _behind(settings)
+            if not left.total():
+                return
+        time.sleep(0.2)
+    raise Unsettled(f"after {_REST_SECONDS:.0f} s these have records left: {+left}")

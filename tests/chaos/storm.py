@@ -1,0 +1,81 @@
+"""Doing what the plan says: each agent's deeds one after another, all agents at once, none far ahead of the others."""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.chaos.arms import Action
+from tests.chaos.crew import Crew
+from tests.chaos.plan import AGENTS, SERVERS, Deed
+from tests.chaos.servers import Servers
+
+_AHEAD = 8  # deeds by which one agent may be ahead of the others
+_TEND_SECONDS = 0.3
+
+Say = Callable[[str], None]
+
+
+class Storm:
+    """Over crews and servers. `kills` and `others` count what was done to servers without a boundary."""
+
+    def __init__(
+        self, crews: Mapping[str, Crew], servers: Servers, rng: random.Random, say: Say, watch: Callable[[], None]
+    ) -> None:
+        """`watch` is called now and then while it lasts."""
+        self.kills: Counter[str] = Counter()
+        self.others: Counter[str] = Counter()
+        self._crews = crews
+        self._servers = servers
+        self._rng = rng
+        self._say = say
+        self._watch = watch
+        self._open: set[int] = set()  # numbers of the deeds that are not done
+        self._moved = threading.Condition()
+
+    def rage(self, deeds: Iterable[Deed]) -> None:
+        """Until all is done. Raises what goes wrong in the harness itself."""
+        numbered = list(enumerate(deeds))
+        self._open = {number for number, _ in numbered}
+        shares = [[(number, deed) for number, deed in numbered if deed.agent == agent] for agent in AGENTS]
+        shares.append([(number, deed) for number, deed in numbered if deed.agent in SERVERS])
+        with ThreadPoolExecutor(len(shares)) as pool:
+            works = [pool.submit(self._each, share) for share in shares]
+            while not all(work.done() for work in works):
+                time.sleep(_TEND_SECONDS)
+                for crew in self._crews.values():
+                    crew.tend()
+                self._watch()
+            for work in works:
+                work.result()
+
+    @property
+    def done(self) -> int:
+        """Kills so far."""
+        return self.kills.total() + sum(crew.kills.total() for crew in self._crews.values())
+
+    def _each(self, share: list[tuple[int, Deed]]) -> None:
+        for number, deed in share:
+            with self._moved:
+                self._moved.wait_for(lambda number=number: number <= min(self._open) + _AHEAD)
+            try:
+                if deed.agent in SERVERS:
+                    self._to_server(deed)
+                else:
+                    self._crews[deed.agent].inflict(deed)
+            finally:
+                with self._moved:
+                    self._open.discard(number)
+                    self._moved.notify_all()
+            self._say(f"{self.done} kills")
+
+    def _to_server(self, deed: Deed) -> None:
+        seconds = self._rng.uniform(2.0, 4.0) if deed.long else 0.0
+        if deed.action is Action.KILL:
+            self._servers.kill(deed.agent, away=seconds)
+            self.kills[deed.agent] += 1
+        else:
+            self._servers.hold_up(deed.agent, seconds or 0.5)
+            self.others[f"{deed.agent} held up"] += 1
