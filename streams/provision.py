@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from confluent_kafka import (
@@ -148,7 +149,13 @@ def _count(consumer: Consumer) -> int:
 
 
 def _admin(settings: Settings) -> AdminClient:
-    return AdminClient({"bootstrap.servers": settings.brokers, "log_level": 0})
+    return _admin_of(settings.brokers)
+
+
+@cache
+def _admin_of(brokers: str) -> AdminClient:
+    # One for the life of the process: librdkafka dies of an admin client that is dropped while a broker owes it an answer.
+    return AdminClient({"bootstrap.servers": brokers, "log_level": 0})
 
 
 def _describe(admin: AdminClient, settings: Settings, topics: Iterable[Topic]) -> dict[Topic, TopicDescription]:
