@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.chaos.bugs import BUGS
@@ -25,7 +26,7 @@ def main(words: Sequence[str] | None = None) -> int:
         seed = options.seed + number
         kills = options.kills // options.rounds + (number < options.kills % options.rounds)
         try:
-            outcomes.append(_round(seed, kills, options.bug))
+            outcomes.append(_round(seed, kills, options))
         except Unsettled as why:
             print(f"seed {seed}: {why}\nrepeat it: {_again(seed, kills, options.bug)}", file=sys.stderr)
             return 1
@@ -35,9 +36,14 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0 if all(outcome.account.exact for outcome in outcomes) else 1
 
 
-def _round(seed: int, kills: int, bug: str) -> Outcome:
-    with tempfile.TemporaryDirectory(prefix="safelight-chaos-") as folder:
-        return play(Path(folder), plan(kills, seed), seed=seed, say=_Said(f"seed {seed}: "), bug=bug)
+def _round(seed: int, kills: int, options: argparse.Namespace) -> Outcome:
+    with ExitStack() as stack:
+        if options.keep:
+            folder = options.keep / f"seed-{seed}"
+            folder.mkdir(parents=True)
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="safelight-chaos-")))
+        return play(folder, plan(kills, seed), seed=seed, say=_Said(f"seed {seed}: "), bug=options.bug)
 
 
 def _teeth(options: argparse.Namespace) -> int:
@@ -90,6 +96,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help=f"seed bugs, one at a time: each must be caught within {MOST_KILLS} kills, and the same kills pass without it",
     )
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep each round's logs and data there")
     parser.add_argument("--bug", choices=list(BUGS), default="", help="run with this bug; with --teeth, only this one")
     return parser.parse_args(words)
 

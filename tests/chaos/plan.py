@@ -54,6 +54,11 @@ class Deed:
     instead: str = ""
     long: bool = False
 
+    def __str__(self) -> str:
+        whom = self.instead or self.agent
+        where = f" at {self.agent}'s {self.boundary}" if self.boundary else ""
+        return f"{self.action.name}{' (long)' if self.long else ''} {whom}{where}"
+
 
 def plan(kills: int, seed: int) -> list[Deed]:
     """So many kills, every boundary once before any comes again; and stops, leaves and hangs among them."""

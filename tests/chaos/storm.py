@@ -60,6 +60,7 @@ class Storm:
         for number, deed in share:
             with self._moved:
                 self._moved.wait_for(lambda number=number: number <= min(self._open) + _AHEAD)
+            began = time.monotonic()
             try:
                 if deed.agent in SERVERS:
                     self._to_server(deed)
@@ -69,7 +70,7 @@ class Storm:
                 with self._moved:
                     self._open.discard(number)
                     self._moved.notify_all()
-            self._say(f"{self.done} kills")
+            self._say(f"{self.done} kills; {deed} took {time.monotonic() - began:.1f} s")
 
     def _to_server(self, deed: Deed) -> None:
         seconds = self._rng.uniform(2.0, 4.0) if deed.long else 0.0
