@@ -1,0 +1,147 @@
+"""What must be: the pure agents, run once over the topics as they stand, each over all that is there for it.
+
+The functions are those that the workers run, bound by the same wiring (streams/topology.py); none of the engine is: no claims,
+no transactions, no local store, no pending ranges, and other batches than the workers made.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
+
+from agents.batch import Agent, Batch, Output
+from agents.enrich import Look, Seen
+from schemas.errors import Rejected
+from schemas.events import PhotoAdmitted
+from schemas.tables import Table
+from schemas.topics import ADMITTED, DEAD_LETTER, ENRICHED, EVENTS, GROUPED, METRICS, Topic
+from streams.pending import Sink
+from streams.settings import Settings
+from streams.topology import FLOWS
+from tests.chaos.records import Log
+from tests.support.batches import Read
+
+_BATCH_RECORDS = 5_000
+
+
+class Unmeasured:
+    """A Measure that forgets."""
+
+    def count(self, metric, amount=1, **labels):
+        """Forget it."""
+
+    def observe(self, metric, seconds, **labels):
+        """Forget it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What an agent publishes when it reads one partition from its beginning, in order, and the state that it ends with."""
+
+    topic: Topic
+    partition: int
+    outputs: list[Output]
+    state: dict[bytes, bytes] = field(default_factory=dict)
+
+    def on(self, topic: Topic) -> list[Output]:
+        """What it publishes on a topic."""
+        return [output for output in self.outputs if output.topic is topic]
+
+
+class _Memory(dict[bytes, bytes]):
+    """A state that is a dictionary."""
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
+
+    def apply(self, changes) -> None:
+        for key, value in changes.items():
+            if value is None:
+                self.pop(key, None)
+            else:
+                self[key] = value
+
+
+@dataclass(frozen=True, slots=True)
+class PureAgents:
+    """Each agent as a function of its topic. Use open_agents()."""
+
+    log: Log
+    _admit: Agent
+    _enrich: Agent
+    _group: Agent
+    _sink: Sink
+
+    async def admit(self) -> list[Run]:
+        """Over photos.events."""
+        return [await self._run(self._admit, EVENTS, partition) for partition in self.log.partitions(EVENTS)]
+
+    async def enrich(self) -> list[Run]:
+        """Over photos.admitted."""
+        return [await self._run(self._enrich, ADMITTED, partition) for partition in self.log.partitions(ADMITTED)]
+
+    async def group(self, partition: int) -> Run:
+        """Over one partition of photos.enriched: what comes out of all at once would be much to hold."""
+        return await self._run(self._group, ENRICHED, partition)
+
+    def store(self, metrics_before: Sequence[int]) -> Iterator[tuple[Table, bytes]]:
+        """Over all that store reads, of ops.metrics what comes before an offset in each partition: blocks of rows, as its writer sends them."""
+        for topic in (GROUPED, DEAD_LETTER, METRICS):
+            for partition in self.log.partitions(topic):
+                before = metrics_before[partition] if topic is METRICS else None
+                for batch in _batches(topic, partition, self.log.read(topic, partition, before)):
+                    for rows in self._sink.rows(batch):
+                        yield rows.table, self._sink.writer.prepare(rows)
+
+    async def _run(self, agent: Agent, topic: Topic, partition: int) -> Run:
+        state, outputs = _Memory(), []
+        for batch in _batches(topic, partition, self.log.read(topic, partition)):
+            result = await agent(batch, state)
+            outputs += result.outputs
+            state.apply(result.changes)
+        return Run(topic, partition, outputs, state)
+
+
+@asynccontextmanager
+async def open_agents(settings: Settings, log: Log, look: Look | None = None) -> AsyncIterator[PureAgents]:
+    """The agents over a log. `look`: None is the real one, at the objects and through the Triton of the settings."""
+    measure = Unmeasured()
+    async with AsyncExitStack() as stack:
+        admit, enrich, group, store = [
+            await stack.enter_async_context(FLOWS[agent].open(settings, measure))
+            for agent in ("admit", "enrich", "group", "store")
+        ]
+        assert isinstance(enrich, partial)
+        enrich = partial(enrich, look=Memo(look or enrich.keywords["look"]))
+        yield PureAgents(log, cast("Agent", admit), enrich, cast("Agent", group), cast("Sink", store))
+
+
+class Memo:
+    """Looks once at each object under each description: what is seen depends on nothing else, since objects do not change."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._answers: dict[tuple[str, bytes, int], asyncio.Task[Seen | Rejected]] = {}
+
+    async def __call__(self, photo: PhotoAdmitted) -> Seen:
+        """As the look that it remembers."""
+        described = (photo.object_uri, photo.content_sha256, photo.size_bytes)
+        if described not in self._answers:
+            self._answers[described] = asyncio.create_task(self._answer(photo))
+        answer = await self._answers[described]
+        if isinstance(answer, Rejected):
+            raise Rejected(answer.reason, answer.detail)
+        return answer
+
+    async def _answer(self, photo: PhotoAdmitted) -> Seen | Rejected:
+        try:
+            return await self._look(photo)
+        except Rejected as why:
+            return why
+
+
+def _batches(topic: Topic, partition: int, records: Sequence[Read]) -> Iterator[Batch]:
+    for first in range(0, len(records), _BATCH_RECORDS):
+        yield Batch(topic.name, partition, records[first : first + _BATCH_RECORDS])
