@@ -10,7 +10,6 @@ from typing import Any
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -28,6 +27,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it means to
 
 from schemas.errors import StrangeWorld, Unavailable
 from schemas.topics import TOPICS, Topic
+from streams.patience import answer
 from streams.settings import Settings
 from streams.topology import FLOWS, Flow
 
@@ -100,10 +100,10 @@ def _lags(admin: AdminClient, reader: Consumer, settings: Settings, flow: Flow) 
         for topic in flow.sources
         for partition in range(settings.partitions_of(topic))
     ]
-    group = settings.group(flow.agent)
-    # Not by a consumer: one that reads what is committed waits for a transaction that a killed worker has left open.
-    asked = ConsumerGroupTopicPartitions(group, partitions)
-    committed = admin.list_consumer_group_offsets([asked], request_timeout=_TIMEOUT_SECONDS)[group].result()
+    with closing(_reader(settings, settings.group(flow.agent), isolation="read_uncommitted")) as group:
+        # Stable or not: one that reads what is committed waits for a transaction that a killed worker has left open. And not by
+        # an admin client: librdkafka 2.16's dies when the group's coordinator is not there yet.
+        committed = answer(lambda: group.committed(partitions, _TIMEOUT_SECONDS))
     spec: Any = OffsetSpec  # whose methods have no types
     lows = admin.list_offsets(dict.fromkeys(partitions, spec.earliest()), request_timeout=_TIMEOUT_SECONDS)
     highs = admin.list_offsets(
@@ -111,7 +111,7 @@ def _lags(admin: AdminClient, reader: Consumer, settings: Settings, flow: Flow) 
         isolation_level=IsolationLevel.READ_COMMITTED,
         request_timeout=_TIMEOUT_SECONDS,
     )
-    for here in committed.topic_partitions or []:
+    for here in committed:
         position = max(here.offset, lows[here].result().offset)
         records = highs[here].result().offset - position
         if 0 < records <= _NEARLY:
@@ -121,13 +121,14 @@ def _lags(admin: AdminClient, reader: Consumer, settings: Settings, flow: Flow) 
         yield Lag(flow.agent, here.topic, here.partition, position, records)
 
 
-def _reader(settings: Settings) -> Consumer:
+def _reader(settings: Settings, group: str = "-", *, isolation: str = "read_committed") -> Consumer:
+    """That never joins the group, and commits nothing."""
     return Consumer(
         {
             "bootstrap.servers": settings.brokers,
-            "group.id": "-",  # required, and never used: nothing is committed
+            "group.id": group,
             "enable.auto.commit": False,
-            "isolation.level": "read_committed",
+            "isolation.level": isolation,
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 50,
             "log_level": 0,
