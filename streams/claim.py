@@ -25,6 +25,7 @@ _PRODUCER = {
     # Between two transactions the broker still writes the last one's markers; with the default of 100 each waits for 95 ms.
     "retry.backoff.ms": 2,
     "transaction.timeout.ms": int(_TIMEOUT_SECONDS * 1000),
+    "reconnect.backoff.max.ms": 500,  # by default a broker that is back is found after up to 10 s
     "queue.buffering.max.kbytes": 1 << 16,  # a full buffer is waited for
     "log_level": 0,  # librdkafka would write to stderr by itself
 }
@@ -62,6 +63,7 @@ class Group:
                 "group.id": name,
                 "isolation.level": "read_committed",  # an offset whose transaction is still open is waited for
                 "enable.auto.commit": False,
+                "reconnect.backoff.max.ms": 500,
                 "log_level": 0,
             }
         )

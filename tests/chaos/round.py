@@ -4,10 +4,9 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-from confluent_kafka import KafkaException
 
 from ops.prepare import prepare_database
 from schemas.errors import Unavailable
@@ -140,7 +139,7 @@ def _valve(settings: Settings, servers: Servers, feed: Feed) -> Callable[[], Non
         looked = time.monotonic()
         try:
             feed.flow(on=_behind(settings).total() < _MOST_BEHIND)
-        except (Unavailable, KafkaException):
+        except Unavailable:
             return  # the broker was killed meanwhile
 
     return look
@@ -161,9 +160,9 @@ def _rest(settings: Settings, crews: Mapping[str, Crew], servers: Servers) -> No
     while time.monotonic() < end:
         for crew in crews.values():
             crew.tend()
-        if servers.up():
+        with suppress(Unavailable):  # it was not quite up
             left = _behind(settings)
-            if not left.total():
+            if not left.total() and servers.up():
                 return
         time.sleep(0.2)
     raise Unsettled(f"after {_REST_SECONDS:.0f} s these have records left: {+left}")
