@@ -11,7 +11,7 @@ Only what agents and ClickHouse take from the wall clock is left out, and what i
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -34,9 +34,9 @@ from sinks.clickhouse.client import connect
 from streams.settings import Settings
 from tests.chaos.differences import Differences, ExpectedRecords, compare_changelog
 from tests.chaos.expected import PureAgents, Run, open_agents
-from tests.chaos.records import Log, Unsettled, positions, reading
+from tests.chaos.records import Decoded, Log, Unsettled, positions, reading
 from tests.chaos.sent import Fate, Sent
-from tests.chaos.tables import NOT_OF_PHOTOS, WALL_CLOCK, beside
+from tests.chaos.tables import NOT_OF_PHOTOS, WALL_CLOCK, Tables, beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +80,14 @@ async def _account(settings: Settings, sent: Sequence[Sent], look: Look | None) 
         ) as client,
         reading(settings) as log,
     ):
-        # 1. the feeder's list
         _compare_events(sent, log, found)
         settlements = _settlements(settings.generation, sent, client, found)
-        async with open_agents(settings, log, look) as agents:
-            # 2. the topics
-            await _compare_topics(agents, log, found)
-            # 3. the tables
+        async with open_agents(settings, look) as agents:
             with beside(client, settings.database) as tables:
-                for table, block in agents.store(metrics_before):
-                    tables.expect(table, block)
+                await _compare_topics(agents, log, tables, found)
+                for partition in log.partitions(METRICS):
+                    records = log.read(METRICS, partition, before=metrics_before[partition])
+                    tables.expect(agents.store_metrics(partition, records))
                 tables.compare(found)
     if _stored_metrics(settings) != metrics_before:
         raise Unsettled("store went on storing metrics during the account: stop its workers first")
@@ -127,15 +125,15 @@ def _stored_metrics(settings: Settings) -> list[int]:
 
 def _compare_events(sent: Sequence[Sent], log: Log, found: Differences) -> None:
     """photos.events holds what was sent, where it was acknowledged, and nothing else."""
-    left = {(each.partition, each.offset): each.value for each in sent}
+    left = {(each.partition, each.offset): each for each in sent}
     if len(left) < len(sent):
         raise ValueError("two records of the list have the same place")
     for partition in log.partitions(EVENTS):
         for record in log.read(EVENTS, partition):
-            value = left.pop((partition, record.offset), None)
-            if value is None:
+            each = left.pop((partition, record.offset), None)
+            if each is None:
                 found.add(EVENTS.name, f"partition {partition}, offset {record.offset}: nobody sent this")
-            elif value != record.value:
+            elif each.value != record.value:
                 found.add(EVENTS.name, f"partition {partition}, offset {record.offset}: something else was sent")
     for partition, offset in left:
         found.add(EVENTS.name, f"partition {partition}, offset {offset}: what was acknowledged there is missing")
@@ -203,27 +201,31 @@ def _listed(facts: Counter[Fact]) -> str:
     return "; ".join(f"{number} of {' '.join(fact)}" for fact, number in facts.items())
 
 
-# 2. Every topic
+# 2. Every topic, and what comes of each
 
 
-async def _compare_topics(agents: PureAgents, log: Log, found: Differences) -> None:
-    admitted = await agents.admit()
-    _compare(ADMITTED, admitted, log, found)
-    _compare(DEAD_LETTER, admitted, log, found)
+async def _compare_topics(agents: PureAgents, log: Log, tables: Tables, found: Differences) -> None:
+    admitted = [await agents.admit(partition, log.read(EVENTS, partition)) for partition in log.partitions(EVENTS)]
     for run in admitted:
         compare_changelog(ADMIT_CHANGELOG, run, log.read(ADMIT_CHANGELOG, run.partition), found)
-    _compare(ENRICHED, [*admitted, *await agents.enrich()], log, found)
-    for partition in log.partitions(ENRICHED):
-        run = await agents.group(partition)
-        # An owner's outcomes stay in the partition that they have.
-        _compare(GROUPED, [run], log, found, [partition])
-        compare_changelog(GROUP_CHANGELOG, run, log.read(GROUP_CHANGELOG, partition), found)
+    for batch in _compared(DEAD_LETTER, admitted, log, found):
+        tables.expect(agents.store(batch))
+    looked = [await agents.enrich(batch) for batch in _compared(ADMITTED, admitted, log, found)]
+    for batch in _compared(ENRICHED, [*admitted, *looked], log, found):
+        run = await agents.group(batch)
+        compare_changelog(GROUP_CHANGELOG, run, log.read(GROUP_CHANGELOG, run.partition), found)
+        # An owner's outcomes stay in the partition that they have: with all at once there would be much to hold.
+        for grouped in _compared(GROUPED, [run], log, found, [run.partition]):
+            tables.expect(agents.store(grouped))
 
 
-def _compare(
+def _compared(
     topic: Topic, runs: Sequence[Run], log: Log, found: Differences, partitions: Iterable[int] | None = None
-) -> None:
+) -> Iterator[Decoded]:
+    """Each partition of a topic as it stands, held against what agents publish on it."""
     expected = ExpectedRecords(topic, len(log.partitions(topic)), runs)
     for partition in log.partitions(topic) if partitions is None else partitions:
-        expected.compare(partition, log.read(topic, partition), found)
+        batch = Decoded.of(topic, partition, log.read(topic, partition))
+        expected.compare(batch, found)
+        yield batch
     expected.rest(found)

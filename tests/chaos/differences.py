@@ -5,12 +5,11 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from schemas import codec
-from schemas.errors import Unreadable
-from schemas.events import EVENTS, DeadLetter, Event, PhotoAdmitted, PhotoEnriched, PhotoRejected
+from schemas.events import DeadLetter, Event, PhotoAdmitted, PhotoEnriched, PhotoRejected
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
 from tests.chaos.expected import Run
+from tests.chaos.records import Decoded
 from tests.support.batches import Read
 
 _MOST_EXAMPLES = 20
@@ -80,16 +79,14 @@ class ExpectedRecords:
                 record = _Expected(partition, output.key, output.event, writer, number)
                 self._left[_identity(output.event)].append(record)
 
-    def compare(self, partition: int, records: Iterable[Read], found: Differences) -> None:
+    def compare(self, batch: Decoded, found: Differences) -> None:
         """Take off the records of a partition as they stand; tell what must not be there, or not so, or not in this order."""
-        for record in records:
-            where = f"partition {partition}, offset {record.offset}"
-            try:
-                event = codec.decode(record.value or b"", *EVENTS)
-                left = self._left.get(_identity(event))
-            except (Unreadable, AttributeError) as error:
-                found.add(self._topic.name, f"{where} holds what no agent publishes ({error})")
-                continue
+        partition = batch.partition
+        for offset, why in batch.unreadable.items():
+            found.add(self._topic.name, f"partition {partition}, offset {offset} holds what no agent publishes ({why})")
+        for record, delivery in zip(batch.records, batch.decoded, strict=True):
+            where, event = f"partition {partition}, offset {record.offset}", delivery.event
+            left = self._left.get(_identity(event))
             if not left:
                 found.add(self._topic.name, f"{where} holds {_named(event)}, which must not be there, or not again")
                 continue

@@ -5,7 +5,7 @@ no transactions, no local store, no pending ranges, and other batches than the w
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,14 +16,17 @@ from agents.enrich import Look, Seen
 from schemas.errors import Rejected
 from schemas.events import PhotoAdmitted
 from schemas.tables import Table
-from schemas.topics import ADMITTED, DEAD_LETTER, ENRICHED, EVENTS, GROUPED, METRICS, Topic
+from schemas.topics import ADMITTED, ENRICHED, EVENTS, METRICS, Topic
 from streams.pending import Sink
 from streams.settings import Settings
 from streams.topology import FLOWS
-from tests.chaos.records import Log
+from tests.chaos.records import Decoded
 from tests.support.batches import Read
 
 _BATCH_RECORDS = 5_000
+
+Block = tuple[Table, bytes]
+"""Rows of a table, as the writer sends them."""
 
 
 class Unmeasured:
@@ -66,47 +69,51 @@ class _Memory(dict[bytes, bytes]):
 
 @dataclass(frozen=True, slots=True)
 class PureAgents:
-    """Each agent as a function of its topic. Use open_agents()."""
+    """Each agent as a function of one partition of what it reads. Use open_agents()."""
 
-    log: Log
     _admit: Agent
     _enrich: Agent
     _group: Agent
     _sink: Sink
 
-    async def admit(self) -> list[Run]:
-        """Over photos.events."""
-        return [await self._run(self._admit, EVENTS, partition) for partition in self.log.partitions(EVENTS)]
+    async def admit(self, partition: int, records: Sequence[Read]) -> Run:
+        """Over a partition of photos.events."""
+        return await _run(self._admit, EVENTS, partition, _batches(EVENTS, partition, records))
 
-    async def enrich(self) -> list[Run]:
-        """Over photos.admitted."""
-        return [await self._run(self._enrich, ADMITTED, partition) for partition in self.log.partitions(ADMITTED)]
+    async def enrich(self, batch: Decoded) -> Run:
+        """Over a partition of photos.admitted."""
+        return await _run(self._enrich, ADMITTED, batch.partition, batch.slices(_BATCH_RECORDS))
 
-    async def group(self, partition: int) -> Run:
-        """Over one partition of photos.enriched: what comes out of all at once would be much to hold."""
-        return await self._run(self._group, ENRICHED, partition)
+    async def group(self, batch: Decoded) -> Run:
+        """Over a partition of photos.enriched."""
+        return await _run(self._group, ENRICHED, batch.partition, batch.slices(_BATCH_RECORDS))
 
-    def store(self, metrics_before: Sequence[int]) -> Iterator[tuple[Table, bytes]]:
-        """Over all that store reads, of ops.metrics what comes before an offset in each partition: blocks of rows, as its writer sends them."""
-        for topic in (GROUPED, DEAD_LETTER, METRICS):
-            for partition in self.log.partitions(topic):
-                before = metrics_before[partition] if topic is METRICS else None
-                for batch in _batches(topic, partition, self.log.read(topic, partition, before)):
-                    for rows in self._sink.rows(batch):
-                        yield rows.table, self._sink.writer.prepare(rows)
+    def store(self, batch: Decoded) -> Iterator[Block]:
+        """Over a partition of photos.grouped or photos.dead_letter."""
+        return self._blocks(batch.slices(_BATCH_RECORDS))
 
-    async def _run(self, agent: Agent, topic: Topic, partition: int) -> Run:
-        state, outputs = _Memory(), []
-        for batch in _batches(topic, partition, self.log.read(topic, partition)):
-            result = await agent(batch, state)
-            outputs += result.outputs
-            state.apply(result.changes)
-        return Run(topic, partition, outputs, state)
+    def store_metrics(self, partition: int, records: Sequence[Read]) -> Iterator[Block]:
+        """Over a partition of ops.metrics."""
+        return self._blocks(_batches(METRICS, partition, records))
+
+    def _blocks(self, batches: Iterable[Batch]) -> Iterator[Block]:
+        for batch in batches:
+            for rows in self._sink.rows(batch):
+                yield rows.table, self._sink.writer.prepare(rows)
+
+
+async def _run(agent: Agent, topic: Topic, partition: int, batches: Iterable[Batch]) -> Run:
+    state, outputs = _Memory(), []
+    for batch in batches:
+        result = await agent(batch, state)
+        outputs += result.outputs
+        state.apply(result.changes)
+    return Run(topic, partition, outputs, state)
 
 
 @asynccontextmanager
-async def open_agents(settings: Settings, log: Log, look: Look | None = None) -> AsyncIterator[PureAgents]:
-    """The agents over a log. `look`: None is the real one, at the objects and through the Triton of the settings."""
+async def open_agents(settings: Settings, look: Look | None = None) -> AsyncIterator[PureAgents]:
+    """The agents. `look`: None is the real one, at the objects and through the Triton of the settings."""
     measure = Unmeasured()
     async with AsyncExitStack() as stack:
         admit, enrich, group, store = [
@@ -115,7 +122,7 @@ async def open_agents(settings: Settings, log: Log, look: Look | None = None) ->
         ]
         assert isinstance(enrich, partial)
         enrich = partial(enrich, look=Memo(look or enrich.keywords["look"]))
-        yield PureAgents(log, cast("Agent", admit), enrich, cast("Agent", group), cast("Sink", store))
+        yield PureAgents(cast("Agent", admit), enrich, cast("Agent", group), cast("Sink", store))
 
 
 class Memo:
@@ -130,7 +137,7 @@ class Memo:
         described = (photo.object_uri, photo.content_sha256, photo.size_bytes)
         if described not in self._answers:
             self._answers[described] = asyncio.create_task(self._answer(photo))
-        answer = await self._answers[described]
+        answer = await self._answers[described]  # which costs no turn of the loop once it is there
         if isinstance(answer, Rejected):
             raise Rejected(answer.reason, answer.detail)
         return answer

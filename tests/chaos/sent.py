@@ -23,7 +23,7 @@ class Sent:
 
     partition: int
     offset: int
-    value: bytes
+    value: bytes | None
     fate: Fate
     reason: str = ""
     owner_id: str = ""

@@ -9,15 +9,16 @@ import math
 import re
 import secrets
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from schemas.tables import TABLES, Table
+from schemas.tables import TABLES
 from tests.chaos.differences import Differences, shortened
+from tests.chaos.expected import Block
 
 WALL_CLOCK = "stored_at"
 """When a row was written: left out, of tables; rollups that are made of it are not."""
@@ -63,11 +64,12 @@ class Tables:
                 f"CREATE TABLE `{beside}`.`{name}` AS `{database}`.`{name}` ENGINE = MergeTree ORDER BY tuple()"
             )
 
-    def expect(self, table: Table, block: bytes) -> None:
+    def expect(self, blocks: Iterable[Block]) -> None:
         """Rows that must be there, in addition to those before."""
-        if table.name in self._written:
-            settings = {"async_insert": 0, "max_partitions_per_insert_block": 0}
-            self._client.raw_insert(f"`{self._beside}`.`{table.name}`", table.columns, block, settings, "Native")
+        settings = {"async_insert": 0, "max_partitions_per_insert_block": 0}
+        for table, block in blocks:
+            if table.name in self._written:
+                self._client.raw_insert(f"`{self._beside}`.`{table.name}`", table.columns, block, settings, "Native")
 
     def compare(self, found: Differences) -> None:
         """Tell which tables and rollups are not as they must be; every table that stores something has a rule, or is told too."""
