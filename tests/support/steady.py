@@ -100,6 +100,15 @@ class Worker:
     def ready(self):
         return self.running and self._ready.exists()
 
+    @property
+    def exit_code(self):
+        return self._process.returncode
+
+    @property
+    def last_line(self):
+        """Of its log."""
+        return (self.log.read_text().splitlines() or [""])[-1]
+
     def start(self):
         self._ready.unlink(missing_ok=True)  # of one that was killed
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SAFELIGHT_")}
@@ -198,20 +207,19 @@ def exact(figures):
 
 
 def stalls(passages, began, ended):
-    """How it went for the events appended in that time, in seconds; the gap is between a partition's consecutive outputs."""
+    """How it went for the events appended in that time, in seconds; a gap is a partition's time without output, as far as in it."""
     some = [passage for passage in passages if began <= passage.uploaded < ended]
     if not some:
         return {"events": 0}
     waits = sorted(passage.admitted - passage.uploaded for passage in some)
     outputs = {}
     for passage in passages:
-        if began <= passage.admitted < ended:
-            outputs.setdefault(passage.partition, []).append(passage.admitted)
+        outputs.setdefault(passage.partition, {began, ended}).add(min(max(passage.admitted, began), ended))
     gaps = [after - before for times in outputs.values() for before, after in pairwise(sorted(times))]
     return {
         "events": len(some),
         "p50_seconds": round(waits[len(waits) // 2], 3),
         "p99_seconds": round(waits[int(len(waits) * 0.99)], 3),
         "worst_stall_seconds": round(waits[-1], 3),
-        "longest_gap_seconds": round(max(gaps, default=0.0), 3),
+        "longest_gap_seconds": round(max(gaps), 3),
     }
