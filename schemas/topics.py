@@ -15,19 +15,22 @@ MAX_EVENT_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic. `retention` None: kept by key (a changelog), not by age."""
+    """One topic. `retention` None: kept by key (a changelog), not by age. `replicas`: on so many brokers."""
 
     name: str
     key: str
     records: tuple[str, ...]
     retention: timedelta | None
     partitions: int = PARTITIONS
+    replicas: int = 1
 
     @property
     def config(self) -> dict[str, str]:
         """The broker's settings for it."""
         # The broker's clock stamps every record: a producer's must decide neither retention nor what admit remembers.
         config = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(MAX_EVENT_BYTES)}
+        # What is acknowledged is on two brokers: it outlives the loss of one, and of three one may be away.
+        config |= {"min.insync.replicas": "2" if self.replicas > 2 else "1"}
         if self.retention is None:
             day = str(int(timedelta(days=1) / timedelta(milliseconds=1)))
             # What was deleted or overwritten is gone from the disk within two days at most.

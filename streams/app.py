@@ -50,6 +50,9 @@ from streams.topology import FLOWS, Flow, Work
 
 _LOG = logging.getLogger(__name__)
 
+_HEARTBEAT_SECONDS = 0.25
+"""Only a heartbeat's answer tells a member that its group rebalances, and all wait for the last to be told."""
+
 
 def __getattr__(name: str) -> faust.App:
     """An agent's app, by the agent's name: `streams.app:enrich`."""
@@ -96,7 +99,7 @@ class AgentApp(faust.App):
             broker_max_poll_interval=timedelta(days=1),
             broker_commit_interval=timedelta(days=1),  # Faust commits nothing
             broker_session_timeout=session,
-            broker_heartbeat_interval=session / 10,
+            broker_heartbeat_interval=min(session / 10, _HEARTBEAT_SECONDS),
             broker_request_timeout=max(30.0, session),
         )
         self.flow = flow

@@ -114,6 +114,7 @@ class Claim:
         self._group = group
         identity = f"{group.name}-{source}"
         self._producer = Producer({**_PRODUCER, "bootstrap.servers": brokers, "transactional.id": identity})
+        _connect(self._producer, source.topic)
         self._producer.init_transactions(_TIMEOUT_SECONDS)
         reached(Step.CLAIMING)
         self.position, self.committed = group.position(source)
@@ -162,3 +163,13 @@ class Claim:
                 self._producer.poll(0.1)  # full: let some of it go
             else:
                 return
+
+
+def _connect(producer: Producer, topic: str) -> None:
+    """Return when the producer has a connection to one of the brokers that the cluster itself names.
+
+    librdkafka asks for the transactions' coordinator at once, and without a connection again only half a second later; its very
+    first connection does not count, since it is closed as soon as the cluster has named its brokers: hence two questions.
+    """
+    for _ in range(2):
+        answer(lambda: producer.list_topics(topic, _TIMEOUT_SECONDS))

@@ -53,6 +53,9 @@ def ensure(settings: Settings) -> list[str]:
     found = _wait_for(admin, settings, TOPICS)
     for topic, description in found.items():
         _check_partitions(settings, topic, description)
+        replicas = len(description.partitions[0].replicas)
+        if replicas != settings.replication:
+            _LOG.warning("%s has %d replica(s), declared are %d", description.name, replicas, settings.replication)
     for difference in _differences(admin, settings, found):
         _LOG.warning("%s", difference)
     return [settings.topic(topic) for topic in made]
@@ -188,7 +191,7 @@ def _differences(admin: AdminClient, settings: Settings, found: dict[Topic, Topi
     differences = []
     for resource, future in admin.describe_configs(list(resources), request_timeout=_TIMEOUT_SECONDS).items():
         actual = future.result()
-        for name, declared in resources[resource].config.items():
+        for name, declared in settings.declared(resources[resource]).config.items():
             if name in actual and actual[name].value != declared:
                 differences.append(
                     f"{resource.name}: {name} is {actual[name].value}, declared is {declared} "
@@ -202,8 +205,8 @@ def _create(admin: AdminClient, settings: Settings, topics: list[Topic]) -> list
     if not topics:
         return []
     new = [
-        NewTopic(settings.topic(topic), settings.partitions_of(topic), settings.replication, config=topic.config)
-        for topic in topics
+        NewTopic(settings.topic(topic), topic.partitions, topic.replicas, config=topic.config)
+        for topic in map(settings.declared, topics)
     ]
     futures = admin.create_topics(new)
     made = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +28,9 @@ class Settings(BaseSettings):
     )
     generation: int = Field(1, ge=1, description="Rises when photos.events is replaced by a new topic.")
     partitions: int = Field(PARTITIONS, ge=1, description="Partitions of every topic that photos travel on.")
-    replication: int = Field(1, ge=1, description="Replicas of every topic; 3 in production.")
+    replication: int = Field(
+        1, ge=1, description="Replicas of every topic; 3 in production, where two have to have what is acknowledged."
+    )
 
     data: Path = Field(Path(".safelight"), description="Folder for local state: it can be lost, Kafka has everything.")
     hash_key: SecretStr = Field(
@@ -93,3 +96,7 @@ class Settings(BaseSettings):
     def partitions_of(self, topic: Topic) -> int:
         """How many partitions the topic has by the contract."""
         return self.partitions if topic.partitions == PARTITIONS else topic.partitions
+
+    def declared(self, topic: Topic) -> Topic:
+        """The topic with the partitions and the replicas that these settings give it."""
+        return replace(topic, partitions=self.partitions_of(topic), replicas=self.replication)

@@ -27,6 +27,7 @@ _MARK = b"\0mark"  # no key of an agent: those are hashes
 # Half of the broker's delete.retention.ms (a day): a store away for longer could miss deletions that compaction forgot.
 _LONGEST_AWAY_SECONDS = 12 * 3600
 _AT_ONCE = 20_000  # records of a changelog taken together
+_BRIEFLY_SECONDS = 0.02  # which are waited out at a changelog's end too: the partition waits with it
 _TIMEOUT_SECONDS = 30.0
 
 
@@ -156,7 +157,7 @@ def restore(store: Store, brokers: str, reached: Reached = unwatched) -> int:
         while not done:
             changes: dict[bytes, bytes | None] = {}
             last = store.offset
-            for message in consumer.consume(_AT_ONCE, 0.2):
+            for message in consumer.consume(_AT_ONCE, _BRIEFLY_SECONDS):
                 error = message.error()
                 if error is None:
                     changes[message.key() or b""] = message.value()

@@ -15,19 +15,28 @@ def topics(*, create: bool, as_json: bool) -> None:
     """Print the contract's topics, and which were created."""
     settings = Settings.read()
     created = provision.ensure(settings) if create else []
+    declared = [settings.declared(topic) for topic in TOPICS]
     console = stdout()
     if as_json:
         rows = [
-            {"topic": settings.topic(t), "partitions": settings.partitions_of(t), "key": t.key, "config": t.config}
-            for t in TOPICS
+            {
+                "topic": settings.topic(t),
+                "partitions": t.partitions,
+                "replicas": t.replicas,
+                "key": t.key,
+                "config": t.config,
+            }
+            for t in declared
         ]
         console.print_json(json.dumps({"created": created, "topics": rows}))
         return
-    table = Table("topic", "partitions", "key", "carries", "kept", box=None, pad_edge=False)
-    for topic in TOPICS:
+    table = Table("topic", "partitions", "replicas", "key", "carries", "kept", box=None, pad_edge=False)
+    for topic in declared:
         kept = f"{topic.retention.days} days" if topic.retention else "by key"
         carries = ", ".join(topic.records) or "state"
-        table.add_row(settings.topic(topic), str(settings.partitions_of(topic)), topic.key, carries, kept)
+        # Of the replicas, so many have to have what is acknowledged.
+        replicas = f"{topic.replicas}, {topic.config['min.insync.replicas']} in sync"
+        table.add_row(settings.topic(topic), str(topic.partitions), replicas, topic.key, carries, kept)
     console.print(table)
     for name in created:
         console.print(f"created {name}", highlight=False)

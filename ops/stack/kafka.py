@@ -1,4 +1,7 @@
-"""One Apache Kafka broker (KRaft) on the loopback address: what is in it survives a kill, and so do its ports."""
+"""An Apache Kafka broker (KRaft) on the loopback address: what is in it survives a kill, and so do its ports.
+
+It is a cluster by itself, or has a seat in one of several (kafka_cluster.py).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -34,7 +38,6 @@ _ANSWER_SECONDS = 2.0
 
 _PROPERTIES = {
     "process.roles": "broker,controller",
-    "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "auto.create.topics.enable": "false",  # schemas/topics.py declares them
     "offsets.retention.minutes": "525600",  # a year: a stack that was off for a week must find its positions again
@@ -64,17 +67,38 @@ _PROPERTIES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A broker's place in a cluster: its number, its port, the ports of all controllers by broker, the id of a new cluster."""
+
+    number: int
+    port: int
+    controllers: Mapping[int, int]
+    cluster_id: str
+
+
 class Kafka:
     """A broker that keeps all its files, ports and its log in `data`.
 
-    It is ready once it counts itself as in service. Only the broker with the cluster id of `data` counts as healthy,
+    It is ready once the cluster counts it as in service. Only the broker with the cluster id of `data` counts as healthy,
     not whoever else answers on its port.
     """
 
     name = "kafka"
 
-    def __init__(self, data: Path, *, heap: str = "256m", properties: Mapping[str, str] | None = None) -> None:
-        """`heap` as the JVM's -Xmx takes it (128m is the least that works); `properties` override the broker's own."""
+    def __init__(
+        self,
+        data: Path,
+        *,
+        heap: str = "256m",
+        properties: Mapping[str, str] | None = None,
+        seat: Seat | None = None,
+    ) -> None:
+        """`heap` as the JVM's -Xmx takes it (128m is the least that works); `properties` override the broker's own.
+
+        Without a `seat` it is a cluster by itself.
+        """
+        self._seat = seat
         self._data = data.absolute()
         self._heap = heap
         self._properties = {**_PROPERTIES, **(properties or {})}
@@ -109,7 +133,7 @@ class Kafka:
         return self._process is not None and self._process.running
 
     def healthy(self) -> bool:
-        """Whether our broker answers a metadata request and counts itself as in service."""
+        """Whether our broker answers a metadata request and its cluster counts it as in service."""
         return in_service(self._port, self._cluster_id)
 
     def start(self) -> None:
@@ -162,25 +186,34 @@ class Kafka:
         ]
 
     def _configure(self, log_dir: Path) -> None:
-        """Write the broker's configuration, with the ports of the last start if nobody has them now."""
-        text = self._config.read_text() if self._config.exists() else ""
-        last = [int(port) for port in re.findall(r"[A-Z]+://127\.0\.0\.1:(\d+)", text)] or [0, 0]
-        self._port, controller = free_ports(*last)
+        """Write the broker's configuration."""
+        seat = self._seat or self._seat_alone()
+        self._port = seat.port
         lines = {
+            "node.id": str(seat.number),
             **self._properties,
-            "listeners": f"PLAINTEXT://127.0.0.1:{self._port},CONTROLLER://127.0.0.1:{controller}",
-            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{seat.port},CONTROLLER://127.0.0.1:{seat.controllers[seat.number]}",
+            "controller.quorum.voters": ",".join(
+                f"{number}@127.0.0.1:{port}" for number, port in seat.controllers.items()
+            ),
             "log.dirs": str(log_dir),
         }
         self._config.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
+
+    def _seat_alone(self) -> Seat:
+        """With the ports of the last start, if nobody has them now."""
+        text = self._config.read_text() if self._config.exists() else ""
+        last = [int(port) for port in re.findall(r"[A-Z]+://127\.0\.0\.1:(\d+)", text)] or [0, 0]
+        port, controller = free_ports(*last)
+        return Seat(1, port, {1: controller}, new_cluster_id())
 
     def _format(self) -> None:
         """Make the log folder of a new cluster: elsewhere first, so that an interrupted format leaves none."""
         part = self._data / "log.part"
         shutil.rmtree(part, ignore_errors=True)
         self._configure(part)
-        cluster = uuid.uuid4().hex[:22]  # hex: an id that begins with '-', as base64 may, would be taken for an option
-        tool = [*self._java(), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", self._config]
+        cluster_id = self._seat.cluster_id if self._seat else new_cluster_id()
+        tool = [*self._java(), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", self._config]
         done = subprocess.run(tool, capture_output=True, text=True, check=False, timeout=_START.total_seconds())
         if done.returncode:
             raise StackError(f"kafka cannot format {self._data}: {(done.stderr or done.stdout).strip()[-300:]}")
@@ -205,10 +238,16 @@ class Kafka:
             time.sleep(0.1)
 
 
+def new_cluster_id() -> str:
+    """At random, and in hex: one that begins with '-', as base64 may, would be taken for an option."""
+    return uuid.uuid4().hex[:22]
+
+
 def in_service(port: int, cluster_id: bytes) -> bool:
-    """Whether the broker on this port is of this cluster and counts itself as in service; False after 2 s of silence."""
-    # Metadata v4, about no topic: the body has the number of brokers 8 bytes in, and the cluster id behind the brokers.
+    """Whether the broker on this port is of this cluster, which counts it as in service; False after 2 s of silence."""
+    # Metadata v4, about no topic: the answer names the brokers in service by host and port, and then the cluster.
     request = struct.pack(">hhihiB", 3, 4, 1, -1, 0, 0)
+    ourselves = struct.pack(">h9si", 9, b"127.0.0.1", port)
     with (
         contextlib.suppress(OSError, struct.error),
         socket.create_connection(("127.0.0.1", port), _ANSWER_SECONDS) as connection,
@@ -217,8 +256,7 @@ def in_service(port: int, cluster_id: bytes) -> bool:
         connection.sendall(struct.pack(">i", len(request)) + request)
         (size,) = struct.unpack(">i", answer.read(4))
         body = answer.read(size)
-        (brokers,) = struct.unpack_from(">i", body, 8)
-        return bool(brokers > 0 and cluster_id in body)
+        return ourselves in body and cluster_id in body
     return False
 
 

@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from ops.stack.kafka import Kafka, in_service
+from ops.stack.kafka import Kafka, Seat, in_service
 from ops.stack.kafka_jars import JAR_COUNT
 from ops.stack.ports import free_port
 from ops.stack.process import StackError
@@ -19,7 +19,7 @@ OURS = b"0123456789abcdef012345"
 
 @contextmanager
 def answering(answer):
-    """Somebody who answers every connection with these bytes; yields the port."""
+    """Somebody who answers every connection with `answer(port)`; yields the port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve():
@@ -28,7 +28,7 @@ def answering(answer):
                 with connection:
                     if not connection.recv(1024):
                         return  # our own word that it is over
-                    connection.sendall(answer)
+                    connection.sendall(answer(server.getsockname()[1]))
 
         thread = Thread(target=serve)
         thread.start()
@@ -39,21 +39,38 @@ def answering(answer):
             thread.join()
 
 
-def metadata(brokers, cluster):
-    """The parts of a Metadata response (v4) that are looked at: correlation id, throttle time, number of brokers, …, cluster id."""
-    body = struct.pack(">iii", 1, 0, brokers) + b"..." + struct.pack(">h", len(cluster)) + cluster
+def metadata(ports, cluster):
+    """A Metadata response (v4) about no topic, of brokers on the loopback address."""
+    brokers = [struct.pack(">ih9sih", number, 9, b"127.0.0.1", port, -1) for number, port in enumerate(ports, 1)]
+    body = struct.pack(">iii", 1, 0, len(brokers)) + b"".join(brokers)
+    body += struct.pack(">h", len(cluster)) + cluster + struct.pack(">ii", 1, 0)
     return struct.pack(">i", len(body)) + body
 
 
-def test_a_broker_in_service_of_our_cluster_counts():
-    with answering(metadata(1, OURS)) as port:
+@pytest.mark.parametrize("others", [[], [1, 2]], ids=["alone", "one of three"])
+def test_a_broker_in_service_of_our_cluster_counts(others):
+    with answering(lambda port: metadata([*others, port], OURS)) as port:
         assert in_service(port, OURS)
 
 
 @pytest.mark.parametrize(
     "answer",
-    [metadata(1, b"somebody-elses-cluster"), metadata(0, OURS), b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00", b""],
-    ids=["another cluster", "not in service yet", "no broker at all", "half an answer", "no answer"],
+    [
+        lambda port: metadata([port], b"somebody-elses-cluster"),
+        lambda port: metadata([], OURS),
+        lambda port: metadata([1, 2], OURS),
+        lambda port: b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        lambda port: b"\x00",
+        lambda port: b"",
+    ],
+    ids=[
+        "another cluster",
+        "not in service yet",
+        "not in service of its cluster yet",
+        "no broker at all",
+        "half an answer",
+        "no answer",
+    ],
 )
 def test_nobody_else_counts(answer):
     with answering(answer) as port:
@@ -96,6 +113,15 @@ def test_own_properties_come_last(tmp_path):
     written = configuration(broker, tmp_path)
     assert (written["num.io.threads"], written["message.max.bytes"]) == ("7", "1")
     assert written["offsets.retention.minutes"] == "525600"
+
+
+def test_a_broker_with_a_seat_has_its_ports_and_knows_every_controller(tmp_path):
+    broker = Kafka(tmp_path, seat=Seat(2, 9002, {1: 9011, 2: 9012, 3: 9013}, "c"))
+    written = configuration(broker, tmp_path)
+    assert written["node.id"] == "2"
+    assert written["listeners"] == "PLAINTEXT://127.0.0.1:9002,CONTROLLER://127.0.0.1:9012"
+    assert written["controller.quorum.voters"] == "1@127.0.0.1:9011,2@127.0.0.1:9012,3@127.0.0.1:9013"
+    assert broker.bootstrap == "127.0.0.1:9002"
 
 
 def test_damaged_data_is_told_with_what_to_do(tmp_path):

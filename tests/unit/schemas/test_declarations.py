@@ -6,6 +6,7 @@ import pytest
 
 from schemas import events, metrics, topics
 from schemas.errors import Reason
+from streams.settings import Settings
 
 pytestmark = pytest.mark.unit
 
@@ -29,6 +30,13 @@ def test_event_topics_delete_and_changelogs_compact():
 def test_events_are_kept_for_a_week():
     assert topics.EVENTS.retention == timedelta(days=7)
     assert topics.EVENTS.config["retention.ms"] == "604800000"
+
+
+@pytest.mark.parametrize(("replicas", "in_sync"), [(1, "1"), (2, "1"), (3, "2")])
+def test_of_three_replicas_two_have_what_is_acknowledged(replicas, in_sync):
+    declared = Settings(replication=replicas).declared(topics.EVENTS)
+    assert declared.replicas == replicas
+    assert declared.config["min.insync.replicas"] == in_sync
 
 
 def test_counters_end_in_total_and_others_do_not():
