@@ -7,7 +7,8 @@ SafelightError
 ├── Refused           ClickHouse blames the rows: a bug or a schema that does not fit; the worker ends
 └── StrangeWorld      the worker cannot vouch for what it finds: it does not start, and names the command to use
 
-Anything else is a bug: the process ends and the batch is read again.
+Anything else is a bug: the process ends and the batch is read again. The third time its records are tried one by one, and the
+one that fails is rejected as an internal error (streams/tries.py).
 """
 
 from datetime import timedelta

@@ -30,7 +30,7 @@ from faust.types import TP, StreamT
 from mode.supervisors import CrashingSupervisor
 from yarl import URL
 
-from agents.batch import Batch
+from agents.batch import Batch, Guarded
 from schemas.errors import Unavailable
 from schemas.metrics import LAG
 from schemas.topics import METRICS, Topic
@@ -209,6 +209,8 @@ class AgentApp(faust.App):
             changelog=settings.topic(self.flow.changelog) if self.flow.changelog else None,
             topic=settings.topic,
             threads=self._threads,
+            culprit=work.culprit if isinstance(work, Guarded) else None,
+            measure=self.measure,
             reached=self.reached,
         )
 

@@ -12,15 +12,14 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Mapping
-from pathlib import Path
 
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
 from schemas.errors import SafelightError
 from streams.app import AgentApp
+from streams.blame import where
 from streams.settings import Settings
 from streams.step import Reached, unwatched
 from streams.topology import FLOWS, Flow
@@ -73,14 +72,8 @@ def in_one_line(error: BaseException) -> str:
     what = str(error) if told else type(error).__name__
     if isinstance(error, SafelightError):
         return what
-    ours = Path(__file__).parents[1]
-    frames = traceback.extract_tb(error.__traceback__)
-    mine = [frame for frame in frames if Path(frame.filename).is_relative_to(ours) and ".venv" not in frame.filename]
-    for frame in (mine or frames)[-1:]:
-        path = Path(frame.filename)
-        where = path.relative_to(ours) if path.is_relative_to(ours) else path.name
-        return f"{what} at {where}:{frame.lineno} in {frame.name}"
-    return what
+    at = where(error)
+    return f"{what}{at.removeprefix(type(error).__name__)}"
 
 
 def _log_to_stderr() -> None:
