@@ -9,19 +9,24 @@ import signal
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 
-from agents.batch import Batch, Output, Result, State
+from agents import culprit
+from agents.batch import Batch, Guarded, Output, Result, State
 from agents.retry import Retry
 from schemas.events import PhotoAdmitted, PhotoUploaded, Root
 from schemas.tables import PHOTO_OUTCOMES, Rows
-from schemas.topics import ADMIT_CHANGELOG, ADMITTED, EVENTS
+from schemas.topics import ADMIT_CHANGELOG, ADMITTED, ENRICHED, EVENTS
 from streams.pending import Sink
 from streams.settings import Settings
 from streams.step import Step
 from streams.topology import Flow
 from streams.worker import run
+
+CULPRIT = "culprit"
+"""The id of the event on which the faulty agents fail."""
 
 
 async def dedupe(batch: Batch, state: State) -> Result:
@@ -38,7 +43,19 @@ async def dedupe(batch: Batch, state: State) -> Result:
     return result
 
 
-def outcomes(batch: Batch) -> list[Rows]:
+async def faulty(batch: Batch, state: State) -> Result:
+    """As dedupe, but for one event."""
+    _fail_on_culprit(delivery.event for delivery in batch.deliveries(PhotoUploaded))
+    return await dedupe(batch, state)
+
+
+def _fail_on_culprit(events) -> None:
+    for event in events:
+        if event.event_id == CULPRIT:
+            raise KeyError(event.owner_id)
+
+
+def outcomes(batch: Batch, reason: str = "") -> list[Rows]:
     """A row of photo_outcomes for every admitted photo."""
     values = []
     for delivery in batch.deliveries(PhotoAdmitted):
@@ -50,17 +67,36 @@ def outcomes(batch: Batch) -> list[Rows]:
                 for name in ("attempt", "fill", "source", "media_type", "size_bytes", "uploaded_at")
             },
             "stamp": "first",
-            "outcome": "enriched",
-            "reason": "",
+            "outcome": "rejected" if reason else "enriched",
+            "reason": reason,
             "at": event.admitted_at,
         }
         values.append(tuple(row[column] for column in PHOTO_OUTCOMES.columns))
     return [Rows(PHOTO_OUTCOMES, values)]
 
 
+def faulty_outcomes(batch: Batch) -> list[Rows]:
+    """As outcomes, but for one event."""
+    _fail_on_culprit(delivery.event for delivery in batch.deliveries(PhotoAdmitted))
+    return outcomes(batch)
+
+
 @asynccontextmanager
 async def open_dedupe(settings, measure):
     yield dedupe
+
+
+@asynccontextmanager
+async def open_faulty(settings, measure):
+    rejecting = partial(
+        culprit.of_admit,
+        generation=1,
+        partitions=settings.partitions,
+        version="0",
+        clock=lambda: datetime.now(UTC),
+        measure=measure,
+    )
+    yield Guarded(faulty, rejecting)
 
 
 async def broken(batch: Batch, state: State) -> Result:
@@ -76,7 +112,7 @@ async def open_broken(settings, measure):
 
 
 @asynccontextmanager
-async def open_outcomes(settings, measure):
+async def open_outcomes(settings, measure, rows=outcomes, rejection=None):
     from sinks.clickhouse.writer import ClickHouseWriter
 
     retry = Retry("clickhouse")
@@ -89,14 +125,20 @@ async def open_outcomes(settings, measure):
     )
     writer = await retry(opening)
     try:
-        yield Sink(outcomes, writer, retry)
+        yield Sink(rows, writer, retry, rejection)
     finally:
         await writer.close()
 
 
+open_faulty_outcomes = partial(
+    open_outcomes, rows=faulty_outcomes, rejection=lambda batch, detail, at: outcomes(batch, "internal_error")
+)
+
 FLOWS = {
     "dedupe": Flow("dedupe", (EVENTS,), open_dedupe, (ADMITTED,), ADMIT_CHANGELOG),
     "broken": Flow("broken", (EVENTS,), open_broken),
+    "faulty": Flow("faulty", (EVENTS,), open_faulty, (ADMITTED, ENRICHED), ADMIT_CHANGELOG),
+    "faulty_outcomes": Flow("faulty_outcomes", (ADMITTED,), open_faulty_outcomes),
     "outcomes": Flow("outcomes", (ADMITTED,), open_outcomes),
 }
 

@@ -38,6 +38,10 @@ class Worker:
             )
         self._ready = Path(values["data"]) / "run" / f"{agent}.ready"
 
+    @property
+    def ended(self):
+        return self._process.poll() is not None
+
     def wait(self, within=30):
         return self._process.wait(within)
 
