@@ -3,22 +3,27 @@
 With a step and a number it kills itself, as SIGKILL does, when the step is reached for that time.
 """
 
+import asyncio
 import json
 import os
 import signal
 import sys
+import time
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 
 from agents import culprit
 from agents.batch import Batch, Guarded, Output, Result, State
 from agents.retry import Retry
+from agents.together import together
+from schemas.errors import Unavailable
 from schemas.events import PhotoAdmitted, PhotoUploaded, Root
 from schemas.tables import PHOTO_OUTCOMES, Rows
 from schemas.topics import ADMIT_CHANGELOG, ADMITTED, ENRICHED, EVENTS
+from streams.consumer import BatchThread
 from streams.pending import Sink
 from streams.settings import Settings
 from streams.step import Step
@@ -99,11 +104,57 @@ async def open_faulty(settings, measure):
     yield Guarded(faulty, rejecting)
 
 
+async def hanging(batch: Batch, state: State) -> Result:
+    """Waits for what never comes, as one of several."""
+    await together([asyncio.sleep(0), asyncio.Event().wait()])
+    return Result()
+
+
+async def looping(batch: Batch, state: State) -> Result:
+    """Never gives the event loop back."""
+    while batch:
+        time.sleep(0.01)  # noqa: ASYNC251 (that is what is wrong with it)
+    return Result()
+
+
 async def broken(batch: Batch, state: State) -> Result:
     """Raises an error that quotes an owner."""
     return Result(
         changes={delivery.event.owner_id: {}[delivery.event.owner_id] for delivery in batch.deliveries(PhotoUploaded)}
     )
+
+
+@asynccontextmanager
+async def open_hanging(settings, measure, agent=hanging):
+    yield agent
+
+
+@asynccontextmanager
+async def open_waiting(settings, measure):
+    """As dedupe, but waits for a dependency: the file `up` beside the data folder."""
+    retry = Retry("the file", first=timedelta(seconds=1))
+
+    async def ask():
+        if not (settings.data.parent / "up").exists():
+            raise Unavailable("the file", "not there")
+
+    async def waiting(batch, state):
+        await retry(ask)
+        return await dedupe(batch, state)
+
+    yield waiting
+
+
+@asynccontextmanager
+async def open_silent(settings, measure):
+    """As waiting, and aiokafka is not told that all is well."""
+
+    async def nothing(thread):
+        pass
+
+    BatchThread.seen = nothing
+    async with open_waiting(settings, measure) as agent:
+        yield agent
 
 
 @asynccontextmanager
@@ -136,6 +187,10 @@ open_faulty_outcomes = partial(
 
 FLOWS = {
     "dedupe": Flow("dedupe", (EVENTS,), open_dedupe, (ADMITTED,), ADMIT_CHANGELOG),
+    "hanging": Flow("hanging", (EVENTS,), open_hanging),
+    "looping": Flow("looping", (EVENTS,), partial(open_hanging, agent=looping)),
+    "waiting": Flow("waiting", (EVENTS,), open_waiting, (ADMITTED,), ADMIT_CHANGELOG),
+    "silent": Flow("silent", (EVENTS,), open_silent, (ADMITTED,), ADMIT_CHANGELOG),
     "broken": Flow("broken", (EVENTS,), open_broken),
     "faulty": Flow("faulty", (EVENTS,), open_faulty, (ADMITTED, ENRICHED), ADMIT_CHANGELOG),
     "faulty_outcomes": Flow("faulty_outcomes", (ADMITTED,), open_faulty_outcomes),
