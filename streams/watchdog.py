@@ -82,7 +82,8 @@ class Watchdog:
     def _where(self, work: _Work) -> str:
         assert work.task  # noqa: S101 (for mypy: asked before)
         inner = [task for task in list(work.life.tasks) if not task.done()]
-        stacks = [self._places(task.get_coro()) for task in (inner or [work.task])]
+        outer = self._places(work.task.get_coro())
+        stacks = [outer + self._places(task.get_coro()) for task in inner] or [outer]
         most = max(stacks, key=stacks.count)
         many = f"{len(inner)} tasks, at " if len(inner) > 1 else "at "
         return many + (" > ".join(most[-_PLACES:]) or "no place of ours")

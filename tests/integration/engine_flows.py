@@ -1,6 +1,7 @@
-"""Agents to test the engine with, and a worker of them: `python engine_flows.py AGENT SETTINGS_JSON [STEP NUMBER]`.
+"""Agents to test the engine with, and a worker of them: `python engine_flows.py AGENT SETTINGS_JSON [STEP NUMBER [SIGNAL PID]]`.
 
-With a step and a number it kills itself, as SIGKILL does, when the step is reached for that time.
+With a step and a number it sends itself a signal, SIGKILL by default, when the step is reached for that time; with a process id
+it stops that process, if it is not 0, first (SIGSTOP), a server that the step needs, say. It logs when it does so.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from schemas.errors import Unavailable
 from schemas.events import PhotoAdmitted, PhotoUploaded, Root
 from schemas.tables import PHOTO_OUTCOMES, Rows
 from schemas.topics import ADMIT_CHANGELOG, ADMITTED, ENRICHED, EVENTS
+from streams import topology
 from streams.consumer import BatchThread
 from streams.pending import Sink
 from streams.settings import Settings
@@ -194,22 +196,27 @@ FLOWS = {
     "broken": Flow("broken", (EVENTS,), open_broken),
     "faulty": Flow("faulty", (EVENTS,), open_faulty, (ADMITTED, ENRICHED), ADMIT_CHANGELOG),
     "faulty_outcomes": Flow("faulty_outcomes", (ADMITTED,), open_faulty_outcomes),
+    "enrich": topology.FLOWS["enrich"],
     "outcomes": Flow("outcomes", (ADMITTED,), open_outcomes),
 }
 
 
-def killer(step: Step, number: int):
+def killer(step: Step, number: int, how: signal.Signals, stopped: int):
     reached = count(1)
 
     def kill(at: Step) -> None:
         if at is step and next(reached) == number:
-            os.kill(os.getpid(), signal.SIGKILL)
+            if stopped:
+                os.kill(stopped, signal.SIGSTOP)
+            sys.stderr.write(f"{how.name} at {time.monotonic()}\n")
+            os.kill(os.getpid(), how)
 
     return kill
 
 
-def main(agent: str, settings: str, step: str = "", number: str = "0") -> int:
-    watch = {"reached": killer(Step(step), int(number))} if step else {}
+def main(agent: str, settings: str, step: str = "", number: str = "0", *signalled: str) -> int:
+    how, stopped = signalled or ("SIGKILL", "0")
+    watch = {"reached": killer(Step(step), int(number), signal.Signals[how], int(stopped))} if step else {}
     return run(agent, Settings(**json.loads(settings)), flows=FLOWS, **watch)
 
 

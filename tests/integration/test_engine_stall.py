@@ -1,5 +1,6 @@
 """What hangs is ended; what waits for a dependency is neither ended nor thrown out of its group, however long it takes."""
 
+import re
 import time
 
 import pytest
@@ -44,19 +45,16 @@ def members(settings, agent):
     return len(admin.describe_consumer_groups([group])[group].result(15).members)
 
 
-@pytest.mark.parametrize(
-    ("agent", "where"),
-    [("hanging", "engine_flows.py:"), ("looping", "engine_flows.py:")],
-)
-def test_an_agent_that_hangs_is_ended_with_one_line_that_says_which_partition_and_where(settings, start, agent, where):
+@pytest.mark.parametrize("agent", ["hanging", "looping"])
+def test_an_agent_that_hangs_is_ended_with_one_line_that_says_which_partition_and_where(settings, start, agent):
     worker = start(agent)
     worker.wait_ready()
     feed(settings)
     assert worker.wait() == 1
     *_, line = [line for line in worker.log.read_text().splitlines() if "is ready" not in line]
-    assert f"ends: {settings.topic(EVENTS)}-" in line
-    assert f"makes no progress for {STALL_SECONDS} s: at tests/integration/{where}" in line
-    assert f" in {agent}" in line
+    stuck, _, where = line.partition(": at ")
+    assert re.search(rf"ends: {re.escape(settings.topic(EVENTS))}-\d makes no progress for {STALL_SECONDS} s$", stuck)
+    assert re.search(rf"> tests/integration/engine_flows\.py:\d+ in {agent}\b", where)
     assert "owner-" not in line
 
 
