@@ -101,3 +101,22 @@ class Agent(Protocol):
 
     async def __call__(self, batch: Batch, state: State) -> Result:
         """Never raises Rejected or Unavailable: the first is an outcome, the second is waited out at the call."""
+
+
+class Culprit(Protocol):
+    """What becomes of a record on which an agent fails every time: agents/culprit.py has one for each agent."""
+
+    async def __call__(self, batch: Batch, state: State, detail: str) -> Result:
+        """The record's rejection as an internal error. The batch has one record; `detail` names no content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """An agent, and what becomes of a record on which it fails every time."""
+
+    agent: Agent
+    culprit: Culprit
+
+    async def __call__(self, batch: Batch, state: State) -> Result:
+        """As the agent."""
+        return await self.agent(batch, state)

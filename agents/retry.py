@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
+from agents.life import Life, life
 from schemas.errors import Rejected, Unavailable
 
 T = TypeVar("T")
@@ -30,7 +31,7 @@ class Retry:
 
     The breaker is shared by all calls. It opens when the dependency failed several times in a row; then one call at a
     time goes through, each as a probe, in the order in which they came, and the first answer closes it. A log line says
-    when it opens and when it closes.
+    when it opens and when it closes. Its waits are declared (agents/life.py).
 
     (Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.)
     """
@@ -59,6 +60,7 @@ class Retry:
         self._probing = asyncio.Lock()  # first come, first served
         self._probes = 0  # since the breaker opened
         self._next_probe = 0.0
+        self._life = Life()  # of the queue of probes
 
     @property
     def open(self) -> bool:
@@ -80,7 +82,9 @@ class Retry:
                 tries += 1
 
     async def _as_probe(self, call: Callable[[], Awaitable[T]]) -> T:
-        async with self._probing:
+        with life().behind(self._life):
+            await self._probing.acquire()
+        try:
             if self.open:
                 await self._wait(self._next_probe - self._clock())
                 try:
@@ -89,6 +93,8 @@ class Retry:
                     self._probes += 1
                     self._next_probe = self._clock() + self._delay(self._probes, why)
                     raise
+        finally:
+            self._probing.release()
         return await self._answer(call)  # another's probe was answered meanwhile
 
     async def _answer(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -110,10 +116,12 @@ class Retry:
         if seconds <= 0:
             return
         began = self._clock()
-        await self._sleep(seconds)
+        with life().wait(), self._life.wait():
+            await self._sleep(seconds)
         self._on_wait(self._clock() - began)
 
     def _failed(self, why: Unavailable) -> None:
+        self._signs()
         self._failures += 1
         if self._failures >= _OPENS_AFTER and not self.open:
             self._down_since = self._clock()
@@ -122,7 +130,12 @@ class Retry:
             _LOG.warning("%s is unavailable (%s): waiting, and trying again", self._dependency, why.detail)
 
     def _answered(self) -> None:
+        self._signs()
         self._failures = 0
         if self._down_since is not None:
             _LOG.info("%s answers again after %.1f s", self._dependency, self._clock() - self._down_since)
             self._down_since = None
+
+    def _signs(self) -> None:
+        life().sign()
+        self._life.sign()

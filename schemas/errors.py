@@ -5,9 +5,11 @@ SafelightError
 │   └── Unreadable    nobody can decode it: it becomes a DeadLetter
 ├── Unavailable       a dependency is at fault: wait at the call and try again (agents/retry.py)
 ├── Refused           ClickHouse blames the rows: a bug or a schema that does not fit; the worker ends
-└── StrangeWorld      the worker cannot vouch for what it finds: it does not start, and names the command to use
+├── StrangeWorld      the worker cannot vouch for what it finds: it does not start, and names the command to use
+└── Stuck             a partition makes no progress, and waits for nothing: the worker ends
 
-Anything else is a bug: the process ends and the batch is read again.
+Anything else is a bug: the process ends and the batch is read again. The third time its records are tried one by one, and the
+one that fails is rejected as an internal error (streams/tries.py).
 """
 
 from datetime import timedelta
@@ -91,3 +93,7 @@ class Refused(SafelightError):  # noqa: N818 (named by what to do)
 
 class StrangeWorld(SafelightError):  # noqa: N818 (named by what was found)
     """What a worker finds contradicts what it may assume; the message is one line with the command that helps."""
+
+
+class Stuck(SafelightError):  # noqa: N818 (named by what was found)
+    """A partition makes no progress, and waits for nothing; the message is one line that says where."""

@@ -47,6 +47,13 @@ STALE = Declared(
 SKIPPED = Declared(
     "photos_skipped_total", Kind.COUNTER, "records", "Metrics and dead letters that store could not read.", ("topic",)
 )
+INTERNAL_ERRORS = Declared(
+    "photos_internal_errors_total",
+    Kind.COUNTER,
+    "records",
+    "Records that an agent failed on every time, by a fault of safelight: rejected as internal_error, or skipped.",
+    ("topic",),
+)
 ROWS = Declared("photos_rows_total", Kind.COUNTER, "rows", "Rows inserted into ClickHouse.", ("table",))
 FETCH = Declared("photos_fetch_seconds", Kind.HISTOGRAM, "seconds", "Reading one object.")
 FETCHED = Declared("photos_fetched_bytes_total", Kind.COUNTER, "bytes", "Bytes read from the object store.")
@@ -70,6 +77,7 @@ METRICS = {
         REJECTED,
         STALE,
         SKIPPED,
+        INTERNAL_ERRORS,
         ROWS,
         FETCH,
         FETCHED,

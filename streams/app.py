@@ -19,34 +19,39 @@ import asyncio
 import logging
 import os
 import socket
+import threading
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from typing import Any, cast
 
 import faust
+from confluent_kafka import KafkaException
 from faust.app.base import BootStrategy
 from faust.types import TP, StreamT
 from mode.supervisors import CrashingSupervisor
 from yarl import URL
 
-from agents.batch import Batch
-from schemas.errors import Unavailable
+from agents.batch import Batch, Guarded
+from schemas.errors import Stuck, Unavailable
 from schemas.metrics import LAG
 from schemas.topics import METRICS, Topic
 from streams import provision
 from streams.claim import Claim, Group, Source
 from streams.consumer import BatchConsumer, BatchTransport
 from streams.consumer import Task as Claimed
+from streams.leaving import Deadline
 from streams.pace import Pace
 from streams.pending import PendingTask, Sink, read_range
 from streams.settings import Settings
 from streams.state import Changelog, Slot, Stateless, Store, restored
-from streams.step import Reached, unwatched
+from streams.step import Reached, Step, unwatched
 from streams.task import Task
 from streams.telemetry import MetricsTopic, Telemetry
 from streams.threads import finish
 from streams.topology import FLOWS, Flow, Work
+from streams.watchdog import Unread, watch
 
 _LOG = logging.getLogger(__name__)
 
@@ -95,8 +100,9 @@ class AgentApp(faust.App):
             consumer_max_fetch_size=4 << 20,  # of a partition: with Faust's 1 MB a batch with embeddings would be small
             consumer_auto_offset_reset="none",  # positions are ours: one outside the log is an error, never a fresh start
             broker_max_poll_records=flow.batch_records(settings),
-            # aiokafka takes a partition that nobody asks for as a hanging worker: an outage that is waited out is none.
-            broker_max_poll_interval=timedelta(days=1),
+            # As long as no partition is free, nothing is asked for, and aiokafka would leave the group after this time: the
+            # consumer tells it that all is well (BatchThread.seen), for as long as our loop runs.
+            broker_max_poll_interval=settings.stall,
             broker_commit_interval=timedelta(days=1),  # Faust commits nothing
             broker_session_timeout=session,
             broker_heartbeat_interval=min(session / 10, _HEARTBEAT_SECONDS),
@@ -105,6 +111,7 @@ class AgentApp(faust.App):
         self.flow = flow
         self.settings = settings
         self.opened = False  # whether on_start has come to its end
+        self.deadline = Deadline(flow.agent, settings.session)
         self.reached = reached
         self.transport = BatchTransport(self.conf.broker, app=self, host=self)
         self._contract_names = {settings.topic(topic): topic.name for topic in flow.sources}
@@ -134,7 +141,7 @@ class AgentApp(faust.App):
         await super().on_start()
         settings, opened = self.settings, self.async_exit_stack
         self._threads = ThreadPoolExecutor(self._most_partitions(), thread_name_prefix="task")
-        opened.callback(self._threads.shutdown)
+        opened.callback(self._threads.shutdown, wait=False)  # one that hangs must not hold up the end (leaving.py)
         self._topic_ids = await self._look_around()
         self.slot = Slot(settings.data / "state" / settings.group(self.flow.agent))
         opened.callback(self.slot.close)
@@ -153,6 +160,7 @@ class AgentApp(faust.App):
         opened.callback(self.measure.report, up=False)
         self._work: Work = await opened.enter_async_context(self.flow.open(settings, self.measure))
         self.add_future(self._report())
+        self._watch(opened.callback)
         self.opened = True
 
     async def _look_around(self) -> dict[str, str]:
@@ -190,9 +198,19 @@ class AgentApp(faust.App):
         """End the process."""
         await self.crash(error)
 
+    async def leave(self, within_seconds: float) -> None:
+        """Tell the group that this worker is gone, whatever else is under way; if the broker does not answer, never mind."""
+        if self.opened:
+            await self.batches.leave(within_seconds)
+
     def _claim(self, source: Source) -> Claimed:
         settings, work = self.settings, self._work
-        claim = Claim(settings.brokers, self._group, source, reached=self.reached)
+
+        def reached(step: Step) -> None:
+            self.batches.watchdog.sign(TP(source.topic, source.partition))
+            self.reached(step)
+
+        claim = Claim(settings.brokers, self._group, source, reached=reached)
         if isinstance(work, Sink):
             return PendingTask(
                 claim,
@@ -203,27 +221,56 @@ class AgentApp(faust.App):
                 pace=Pace(),
                 threads=self._threads,
                 measure=self.measure,
-                reached=self.reached,
+                reached=reached,
             )
         return Task(
             claim,
             work,
-            self._state(claim, self.flow.changelog) if self.flow.changelog else Stateless(),
+            self._state(claim, self.flow.changelog, reached) if self.flow.changelog else Stateless(),
             changelog=settings.topic(self.flow.changelog) if self.flow.changelog else None,
             topic=settings.topic,
             threads=self._threads,
-            reached=self.reached,
+            culprit=work.culprit if isinstance(work, Guarded) else None,
+            measure=self.measure,
+            reached=reached,
         )
 
-    def _state(self, claim: Claim, changelog: Topic) -> Store:
+    def _state(self, claim: Claim, changelog: Topic, reached: Reached) -> Store:
         name, source = self.settings.topic(changelog), claim.source
         return restored(
             self.slot.folder / str(source),
             Changelog(name, self._topic_ids[name], source.partition),
             self.settings.brokers,
             began=claim.committed,
-            reached=self.reached,
+            reached=reached,
         )
+
+    # Watching
+
+    def _watch(self, at_the_end: Callable[[Callable[[], None]], object]) -> None:
+        loop, ended, limit = asyncio.get_running_loop(), threading.Event(), self.settings.stall.total_seconds()
+
+        def bark(stuck: Stuck) -> None:
+            self.deadline.begin(str(stuck))  # if it is the loop that hangs
+            loop.call_soon_threadsafe(lambda: loop.create_task(self.failed(stuck)))
+
+        threading.Thread(target=watch, args=(self.batches.watchdog, limit, ended, bark), daemon=True).start()
+        at_the_end(ended.set)
+        self.add_future(self._look_for_unread(Unread(limit)))
+
+    async def _look_for_unread(self, unread: Unread) -> None:
+        while not self.should_stop:
+            await self.sleep(unread.pause_seconds)
+            free = await self.batches.free()
+            try:
+                ends = await finish(self._threads, self._ends, list(free))
+            except KafkaException:
+                continue  # the broker is away: nothing can be fetched
+            if stuck := unread.look(free, ends):
+                await self.failed(stuck)
+
+    def _ends(self, tps: Iterable[TP]) -> dict[TP, int]:
+        return {tp: self._group.end(Source(tp.topic, self._topic_ids[tp.topic], tp.partition)) for tp in tps}
 
     # Metrics
 

@@ -91,6 +91,10 @@ class Group:
             raise self._strange(source, f"is {position.offset}, and the log has {low} to {high}")
         return position, True
 
+    def end(self, source: Source) -> int:
+        """The offset up to which the partition's log is committed."""
+        return self._consumer.get_watermark_offsets(TopicPartition(source.topic, source.partition), _TIMEOUT_SECONDS)[1]
+
     def close(self) -> None:
         """Let go of the connections."""
         self._consumer.close()

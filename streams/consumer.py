@@ -12,7 +12,8 @@ partition passes until it is sought again, and then from its task's position.
 each what breaks without it):
 
 - AIOKafkaConsumerThread._create_worker_consumer, and of its result _isolation_level and _fetch_max_wait_ms
-- AIOKafkaConsumerThread._fetch_records, _ensure_consumer
+- AIOKafkaConsumerThread._fetch_records, _ensure_consumer, _consumer
+- AIOKafkaConsumer._subscription.fetch_context, _coordinator (group_id, member_id, coordinator_id), _client.send
 - Consumer._new_consumer_thread, _thread, _getmany, _get_active_partitions, _to_message, _read_offset
 """
 
@@ -20,18 +21,21 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
 from itertools import count
 from typing import Any, NamedTuple, Protocol, cast
 
-from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError
+from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError
+from aiokafka.protocol.group import LeaveGroupRequest
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 
 from agents.batch import Batch, Record
 from agents.measure import Measure
 from schemas.metrics import BATCHES, RECORDS
+from streams.leaving import batches_seconds, threads_seconds
 from streams.step import Step
+from streams.watchdog import Watchdog
 
 _FETCH_MAX_WAIT_MS = 100
 """Faust's 1500 lets one idle partition hold up all others of its broker for so long."""
@@ -130,6 +134,19 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         self._ensure_consumer().seek(tp, offset)
         self._epochs[tp] = epoch  # no await in between
 
+    async def seen(self) -> None:
+        """Say to aiokafka that we are there, though we ask for nothing: it leaves the group for good when nobody asks for long."""
+        with self._ensure_consumer()._subscription.fetch_context():  # noqa: SLF001
+            pass
+
+    async def leave(self) -> None:
+        """Leave the group at once, past whatever aiokafka waits for: over its other connection."""
+        coordinator, client = self._ensure_consumer()._coordinator, self._ensure_consumer()._client  # noqa: SLF001
+        if coordinator.member_id and coordinator.coordinator_id is not None:
+            await client.send(
+                coordinator.coordinator_id, LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
+            )
+
     async def ends(self, tps: Iterable[TP]) -> dict[TP, tuple[int, int]]:
         """The next offset to take and the log's end, of those partitions for which the broker has said it."""
         consumer = self._ensure_consumer()
@@ -155,6 +172,7 @@ class BatchConsumer(driver.Consumer):
         self._epochs: dict[TP, int] = {}
         self._next_epoch = count(1).__next__
         self._read_offset = Forgetful()
+        self.watchdog = Watchdog()
 
     def _new_consumer_thread(self) -> BatchThread:
         return BatchThread(self, loop=self.loop, beacon=self.beacon)
@@ -182,12 +200,15 @@ class BatchConsumer(driver.Consumer):
             message: Any = self._to_message(tp, records[-1])
             message.key, message.value = None, batch
             self._busy[tp] = batch
+            self.watchdog.expect(tp)
             yield tp, message
 
     async def _until_freed(self, seconds: float) -> None:
         self._freed.clear()
-        with suppress(TimeoutError):
+        try:
             await asyncio.wait_for(self._freed.wait(), seconds)
+        except TimeoutError:
+            await self._thread.call_thread(self._thread.seen)
 
     def work(self, tp: TP, batch: Batch) -> None:
         """Begin the work on a delivered batch, unless its partition was given up since."""
@@ -213,12 +234,31 @@ class BatchConsumer(driver.Consumer):
             if tp in self.tasks
         }
 
+    async def free(self) -> dict[TP, int]:
+        """Which offset each claimed partition that has nothing to do comes to next."""
+        free = [tp for tp in self.tasks if tp not in self._busy]
+        ends = await self._thread.call_thread(self._thread.ends, free)
+        return {
+            tp: max(self.tasks[tp].position, ends[tp][0] if tp in ends else 0)
+            for tp in free
+            if tp in self.tasks and tp not in self._busy
+        }
+
+    async def leave(self, within_seconds: float) -> None:
+        """Tell the group that we are gone, whatever else is under way; if the broker does not answer in time, never mind."""
+        try:
+            told = asyncio.run_coroutine_threadsafe(self._thread.leave(), self._thread.thread_loop)
+            await asyncio.wait_for(asyncio.wrap_future(told), within_seconds)
+        except (KafkaError, ConsumerNotStarted, RuntimeError, TimeoutError) as why:  # RuntimeError: its loop is closed
+            _LOGGER.info("the group was not told: %s", type(why).__name__)
+
     # Being busy
 
     def _begin(self, tp: TP, call: Callable[..., Awaitable[None]], *args: Any) -> None:
         async def busy() -> None:
             try:
-                await call(*args)
+                with self.watchdog.work(tp):
+                    await call(*args)
             except Exception as error:  # noqa: BLE001 (whatever it is, the process ends by it)
                 await self.host.failed(error)
             finally:
@@ -228,23 +268,32 @@ class BatchConsumer(driver.Consumer):
 
         self._busy[tp] = asyncio.create_task(busy())
 
-    async def _settle(self, seconds: float) -> None:
-        """Let what is under way end for so long, then interrupt it. A commit that has begun is waited for in any case."""
+    async def _settle(self, seconds: float, patience_seconds: float | None = None) -> None:
+        """Let what is under way end for so long, then interrupt it, and wait until it has heard that.
+
+        A commit that has begun does not hear: it is waited for, unless there is an end to patience; then it stays busy.
+        """
         under_way = [busy for busy in self._busy.values() if isinstance(busy, asyncio.Task)]
         if under_way:
             _, late = await asyncio.wait(under_way, timeout=seconds)
             for busy in late:
                 busy.cancel()
             if late:
-                await asyncio.wait(late)
-        self._busy.clear()
+                await asyncio.wait(late, timeout=patience_seconds)
+        self._busy = {tp: busy for tp, busy in self._busy.items() if isinstance(busy, asyncio.Task) and not busy.done()}
+        if not self._busy:
+            self.watchdog.forget()
 
     # Assignments
 
     async def wait_empty(self) -> None:
-        """Before partitions are taken away, and before the end: at most half a session for what is under way."""
+        """Before partitions are taken away: at most half a session for what is under way. Before the end, less: leaving.py."""
         self._epochs.clear()
-        await self._settle(self.app.conf.broker_session_timeout / 2)
+        session = self.app.conf.broker_session_timeout
+        if self.app.should_stop:
+            await self._settle(batches_seconds(session), threads_seconds(session))
+        else:
+            await self._settle(session / 2)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Close the tasks of the partitions that did not come back, before another worker's or our own next claim."""
@@ -283,8 +332,9 @@ class BatchConsumer(driver.Consumer):
         await super().on_stop()
         self.host.reached(Step.STOPPING)
         while self.tasks:
-            _, task = self.tasks.popitem()
-            await self.host.close_task(task)
+            tp, task = self.tasks.popitem()
+            if tp not in self._busy:  # else a thread is at it still, and the process's end will be its end
+                await self.host.close_task(task)
 
     # Faust's own bookkeeping, which has nothing to do here
 

@@ -5,6 +5,8 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+from agents.life import life
+
 A_SECOND = 1.0
 """Inserts a second that a partition may make in the long run; what is waited for only makes the next batch larger."""
 
@@ -37,4 +39,5 @@ class Pace:
         self._left = min(AT_ONCE, self._left + (now - self._at) * A_SECOND) - 1
         self._at = now
         if self._left < 0:
-            await self._sleep(-self._left / A_SECOND)
+            with life().wait():
+                await self._sleep(-self._left / A_SECOND)

@@ -6,12 +6,14 @@ has. It remembers a number of tokens (replicated tables also for a time): so ins
 pending for too long is not sent.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -25,10 +27,11 @@ from schemas.tables import Rows, Table
 from streams.claim import Claim, Source
 from streams.pace import Pace
 from streams.patience import answer
-from streams.position import Pending
+from streams.position import Pending, Position
 from streams.step import Reached, Step, unwatched
 from streams.telemetry import timed
 from streams.threads import finish
+from streams.tries import Tries, passed
 
 _SILENCE_SECONDS = 30.0
 _AT_ONCE = 1000  # records taken together
@@ -46,11 +49,15 @@ class Writer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """What store does with a batch: records to rows (at most one Rows a table), and who writes those."""
+    """What store does with a batch: records to rows (at most one Rows a table), and who writes those.
+
+    `culprit`: the rows of one record on which that fails every time, by a detail and a time (agents/culprit.py).
+    """
 
     rows: Callable[[Batch], list[Rows]]
     writer: Writer
     retry: Retry
+    culprit: Callable[[Batch, str, datetime], list[Rows]] | None = None
 
 
 Blocks = Sequence[tuple[Rows, bytes]]
@@ -84,6 +91,7 @@ class PendingTask:
         self._threads = threads
         self._measure = measure
         self._clock = clock
+        self._tries = Tries(claim, threads=threads, measure=measure)
         self._reached = reached
 
     @property
@@ -94,44 +102,59 @@ class PendingTask:
 
     async def settle(self) -> None:
         """Finish what was pending when the partition's last owner, or we ourselves, were interrupted."""
-        position = self._claim.position
-        if position.pending is None:
+        position, pending = self._claim.position, self._claim.position.pending
+        if pending is None:
             return
-        last = position.pending.last
-        records = await finish(self._threads, self._read, self._claim.source, position.offset, last)
+        records = await finish(self._threads, self._read, self._claim.source, position.offset, pending.last)
         batch = Batch(self._topic, self._claim.source.partition, records)
-        blocks = await finish(self._threads, self._prepare, batch)
-        await self._insert(blocks)
-        await self._commit(last + 1)
+        await self._insert(await self._blocks(pending, batch, pending.culprit))
+        await self._commit(passed(position, pending.last + 1, culprit=bool(pending.culprit)))
 
     async def run(self, batch: Batch) -> None:
+        """Work on a batch and commit it; when it has failed before, by parts (streams/tries.py)."""
+        for part in self._tries.parts(batch):
+            await self._run(part)
+            await asyncio.sleep(
+                0
+            )  # a stop is heard between two parts, though all their waiting was for what is never abandoned
+
+    async def _run(self, part: Batch) -> None:
         """1. rows  2. commit the same position with the range pending  3. INSERT, with a token of the range  4. commit the next position."""
         self._reached(Step.READ)
         # 1. rows
-        blocks = await finish(self._threads, self._prepare, batch)
+        pending = Pending(part.next - 1, self._clock())
+        made = await self._tries.make(
+            part, partial(self._blocks, pending), partial(self._blocks, pending) if self._sink.culprit else None
+        )
         self._reached(Step.WORKED)
-        if blocks:
+        if made.result:
             await self._pace()
             # 2. commit the same position with the range pending
-            await self._commit(self._claim.position.offset, Pending(batch.next - 1, self._clock()))
+            await self._commit(replace(self._claim.position, pending=replace(pending, culprit=made.culprit)))
             self._reached(Step.PENDING)
             # 3. INSERT, with a token of the range
-            await self._insert(blocks)
+            await self._insert(made.result)
             self._reached(Step.INSERTED)
         # 4. commit the next position
-        await self._commit(batch.next)
+        await self._commit(made.after)
         self._reached(Step.COMMITTED)
 
     def close(self) -> None:
         """Nothing is held but the claim."""
 
-    def _prepare(self, batch: Batch) -> Blocks:
-        return [(rows, self._sink.writer.prepare(rows)) for rows in self._sink.rows(batch)]
+    async def _blocks(self, pending: Pending, batch: Batch, culprit: str = "") -> Blocks:
+        """What to send of a batch, or of its one record's rejection: the same whenever the same is pending."""
+        return await finish(self._threads, self._prepare, batch, culprit, pending.since)
 
-    async def _commit(self, offset: int, pending: Pending | None = None) -> None:
+    def _prepare(self, batch: Batch, culprit: str, at: datetime) -> Blocks:
+        sink = self._sink
+        rows = sink.culprit(batch, culprit, at) if culprit and sink.culprit else sink.rows(batch)
+        return [(of_table, sink.writer.prepare(of_table)) for of_table in rows]
+
+    async def _commit(self, position: Position) -> None:
         def commit() -> None:
             self._claim.begin()
-            self._claim.commit(replace(self._claim.position, offset=offset, pending=pending))
+            self._claim.commit(position)
 
         await finish(self._threads, commit)
 

@@ -11,18 +11,23 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Rows of the records up to and with `last` are on their way to ClickHouse, `since` this commit."""
+    """Rows of the records up to and with `last` are on their way to ClickHouse, `since` this commit.
+
+    `culprit`: they are the rejection of one record, for this reason (streams/tries.py).
+    """
 
     last: int
     since: datetime
+    culprit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
     """The next record to work on; `topic_id` is the broker's id of the topic.
 
-    `tries`: how often the batch that begins here has failed (streams/tries.py). `format`: of the state that was committed with
-    it (streams/state.py), 0 without one.
+    `tries`: how often the batch that begins here has failed, `suspect`: the last offset of that batch, `culprits`: how many
+    records in a row were rejected before this one (streams/tries.py). `format`: of the state that was committed with it
+    (streams/state.py), 0 without one.
     """
 
     offset: int
@@ -30,6 +35,8 @@ class Position:
     pending: Pending | None = None
     tries: int = 0
     format: int = 0
+    suspect: int = -1
+    culprits: int = 0
 
     @property
     def note(self) -> str:
@@ -38,8 +45,13 @@ class Position:
         if self.pending:
             note["pending"] = self.pending.last
             note["since"] = self.pending.since.timestamp()
+            if self.pending.culprit:
+                note["culprit"] = self.pending.culprit
         if self.tries:
             note["tries"] = self.tries
+            note["suspect"] = self.suspect
+        if self.culprits:
+            note["culprits"] = self.culprits
         if self.format:
             note["format"] = self.format
         return json.dumps(note, separators=(",", ":"))
@@ -50,8 +62,18 @@ class Position:
         try:
             read = json.loads(note)
             pending = (
-                Pending(read["pending"], datetime.fromtimestamp(read["since"], UTC)) if "pending" in read else None
+                Pending(read["pending"], datetime.fromtimestamp(read["since"], UTC), read.get("culprit", ""))
+                if "pending" in read
+                else None
             )
-            return cls(offset, read["topic"], pending, read.get("tries", 0), read.get("format", 0))
+            return cls(
+                offset,
+                read["topic"],
+                pending,
+                tries=read.get("tries", 0),
+                format=read.get("format", 0),
+                suspect=read.get("suspect", -1),
+                culprits=read.get("culprits", 0),
+            )
         except (KeyError, TypeError) as error:
             raise ValueError("a note that is not safelight's") from error

@@ -64,6 +64,10 @@ class Settings(BaseSettings):
         timedelta(days=1),
         description="Rows pending for longer are not inserted: ClickHouse might have forgotten that it has them.",
     )
+    stall: timedelta = Field(
+        timedelta(minutes=5),
+        description="A partition that has work, waits for nothing and makes no progress for so long ends its worker.",
+    )
     metrics_interval: timedelta = Field(timedelta(seconds=1), description="How often a worker publishes its metrics.")
 
     @field_validator("object_roots", "models", mode="before")

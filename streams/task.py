@@ -4,17 +4,24 @@ One batch is one transaction: outputs, changes of the state and the new position
 killed. So the work may be interrupted, repeated and differ. (A sink outside Kafka needs more: streams/pending.py.)
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
 from typing import Protocol
 
-from agents.batch import Agent, Batch, Output
+from agents.batch import Agent, Batch, Culprit, Result
+from agents.measure import Measure
 from schemas import codec
 from schemas.topics import Topic
 from streams.claim import Claim, Message
+from streams.position import Position
 from streams.step import Reached, Step, unwatched
 from streams.threads import finish
+from streams.tries import Tries
+
+Changes = Mapping[bytes, bytes | None]
+Work = tuple[list[Message], Changes]
+"""What a batch comes to: what to publish, encoded, and the changes of the state."""
 
 
 class PartitionState(Protocol):
@@ -23,7 +30,7 @@ class PartitionState(Protocol):
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The value of each key, None where there is none."""
 
-    def apply(self, changes: Mapping[bytes, bytes | None], offset: int | None) -> None:
+    def apply(self, changes: Changes, offset: int | None) -> None:
         """Write changes that are committed to the changelog up to `offset`."""
 
     def close(self) -> None:
@@ -42,15 +49,19 @@ class Task:
         changelog: str | None,
         topic: Callable[[Topic], str],
         threads: Executor,
+        culprit: Culprit | None = None,
+        measure: Measure | None = None,
         reached: Reached = unwatched,
     ) -> None:
-        """`changelog`: its topic's name on the broker; `topic`: that of every other."""
+        """`changelog`: its topic's name on the broker; `topic`: that of every other; `culprit`: how a record is rejected."""
         self._claim = claim
         self._agent = agent
         self._state = state
         self._changelog = changelog
         self._topic = topic
         self._threads = threads
+        self._tries = Tries(claim, threads=threads, measure=measure)
+        self._culprit = culprit
         self._reached = reached
 
     @property
@@ -62,18 +73,38 @@ class Task:
         """Nothing is ever left half done."""
 
     async def run(self, batch: Batch) -> None:
+        """Work on a batch and commit it; when it has failed before, by parts (streams/tries.py)."""
+        for part in self._tries.parts(batch):
+            await self._run(part)
+            await asyncio.sleep(
+                0
+            )  # a stop is heard between two parts, though all their waiting was for what is never abandoned
+
+    async def _run(self, part: Batch) -> None:
         """1. work  2. begin  3. publish outputs and changes  4. commit with the position  5. apply the changes to the local store."""
         self._reached(Step.READ)
         # 1. work
-        result = await self._agent(batch, self._state)
+        made = await self._tries.make(part, self._work, self._reject if self._culprit else None)
         self._reached(Step.WORKED)
-        await finish(self._threads, self._commit, result.outputs, result.changes, batch.next)
+        await finish(self._threads, self._commit, *made.result, made.after)
 
-    def _commit(self, outputs: Sequence[Output], changes: Mapping[bytes, bytes | None], position: int) -> None:
-        """The steps that block. Never abandoned once begun; whatever fails, the process ends and the next claim aborts it."""
-        if changes and self._changelog is None:
+    async def _work(self, part: Batch) -> Work:
+        return await finish(self._threads, self._encoded, await self._agent(part, self._state))
+
+    async def _reject(self, part: Batch, detail: str) -> Work:
+        assert self._culprit  # noqa: S101 (for mypy: else nobody asks)
+        return await finish(self._threads, self._encoded, await self._culprit(part, self._state, detail))
+
+    def _encoded(self, result: Result) -> Work:
+        if result.changes and self._changelog is None:
             raise ValueError("an agent without a changelog has changed its state")
-        messages = [Message(self._topic(output.topic), output.key, codec.encode(output.event)) for output in outputs]
+        topic = self._topic
+        return [
+            Message(topic(output.topic), output.key, codec.encode(output.event)) for output in result.outputs
+        ], result.changes
+
+    def _commit(self, messages: Sequence[Message], changes: Changes, position: Position) -> None:
+        """The steps that block. Never abandoned once begun; whatever fails, the process ends and the next claim aborts it."""
         # 2. begin
         self._claim.begin()
         self._reached(Step.BEGUN)
@@ -82,7 +113,7 @@ class Task:
         last_change = self._claim.publish_changes(self._changelog or "", changes)
         self._reached(Step.PUBLISHED)
         # 4. commit with the position
-        self._claim.commit(replace(self._claim.position, offset=position))
+        self._claim.commit(position)
         self._reached(Step.COMMITTED)
         # 5. apply the changes to the local store
         self._state.apply(changes, last_change())

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 
-from agents.batch import Agent
+from agents.batch import Agent, Guarded
 from agents.measure import Measure
 from agents.retry import Retry
 from schemas.errors import StrangeWorld
@@ -59,6 +59,7 @@ class Flow:
 
 @asynccontextmanager
 async def _admit(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
+    from agents import culprit  # noqa: PLC0415
     from agents.admit import Rules, admit  # noqa: PLC0415
 
     rules = Rules(
@@ -68,11 +69,22 @@ async def _admit(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
         hash_key=_hash_key(settings),
         version=version("safelight"),
     )
-    yield partial(admit, rules=rules, clock=_now, measure=measure)
+    yield Guarded(
+        partial(admit, rules=rules, clock=_now, measure=measure),
+        partial(
+            culprit.of_admit,
+            generation=rules.generation,
+            partitions=rules.partitions,
+            version=rules.version,
+            clock=_now,
+            measure=measure,
+        ),
+    )
 
 
 @asynccontextmanager
 async def _enrich(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
+    from agents import culprit  # noqa: PLC0415
     from agents.enrich import enrich, open_look  # noqa: PLC0415
 
     async with open_look(
@@ -82,18 +94,28 @@ async def _enrich(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
         models=settings.models,
         measure=measure,
     ) as look:
-        yield partial(enrich, look=look, version=version("safelight"), clock=_now, measure=measure)
+        this = version("safelight")
+        yield Guarded(
+            partial(enrich, look=look, version=this, clock=_now, measure=measure),
+            partial(culprit.of_enrich, version=this, clock=_now, measure=measure),
+        )
 
 
 @asynccontextmanager
 async def _group(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
+    from agents import culprit  # noqa: PLC0415
     from agents.group import group  # noqa: PLC0415
 
-    yield partial(group, hash_key=_hash_key(settings), measure=measure)
+    key = _hash_key(settings)
+    yield Guarded(
+        partial(group, hash_key=key, measure=measure),
+        partial(culprit.of_group, hash_key=key, version=version("safelight"), clock=_now, measure=measure),
+    )
 
 
 @asynccontextmanager
 async def _store(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
+    from agents import culprit  # noqa: PLC0415
     from agents.store import store  # noqa: PLC0415
     from sinks.clickhouse.writer import ClickHouseWriter  # noqa: PLC0415
 
@@ -114,7 +136,8 @@ async def _store(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
                 f"ClickHouse's tables in {settings.database} remember too few inserts ({writer.memory.inserts} of {remembered}) or forget "
                 "them too soon: lower SAFELIGHT_PENDING_AGE, or make the database anew and run `safelight migrate`"
             )
-        yield Sink(partial(store, measure=measure), writer, retry)
+        rejected = partial(culprit.of_store, version=version("safelight"), measure=measure)
+        yield Sink(partial(store, measure=measure), writer, retry, rejected)
     finally:
         await writer.close()
 

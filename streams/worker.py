@@ -1,26 +1,23 @@
 """A worker process: one agent, until SIGTERM, Ctrl-C or an error.
 
-On a signal it stops reading, lets what is under way end and commit (streams/consumer.py bounds how long), leaves its group, so
-that the others have its partitions at once, and exits with 0 within half a session. On an error it does the same, logs one line
-that says what and where, and exits with 1: whoever supervises it starts it again, and what was not committed is read again.
-When it is ready, a file says so (streams/app.py).
+On a signal it stops reading, lets what is under way end and commit, leaves its group, so that the others have its partitions at
+once, and exits with 0 within half a session (streams/leaving.py). On an error it does the same, logs one line that says what
+and where, and exits with 1: whoever supervises it starts it again, and what was not committed is read again. When it is
+ready, a file says so (streams/app.py).
 """
 
 import asyncio
 import logging
-import os
 import signal
 import sys
-import threading
-import traceback
 from collections.abc import Mapping
-from pathlib import Path
 
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
 from schemas.errors import SafelightError
 from streams.app import AgentApp
+from streams.blame import where
 from streams.settings import Settings
 from streams.step import Reached, unwatched
 from streams.topology import FLOWS, Flow
@@ -42,29 +39,30 @@ async def _run(make: type[AgentApp], flow: Flow, settings: Settings, reached: Re
     asked = asyncio.create_task(signalled.wait())
     life = asyncio.create_task(_live(app))
     await asyncio.wait([asked, life], return_when=asyncio.FIRST_COMPLETED)
-    _give_up_after(settings.session.total_seconds())
+    deadline = app.deadline
+    deadline.begin()
+    ending = asyncio.create_task(_end(app, life))
+    _, late = await asyncio.wait([ending], timeout=deadline.in_order_seconds)
+    if late:
+        await app.leave(deadline.last_seconds)
+        deadline.over(in_one_line(app.crash_reason) if app.crash_reason else "")
+    asked.cancel()
+    error = ending.result()
+    return deadline.ends(in_one_line(error) if error else "")
+
+
+async def _end(app: AgentApp, life: asyncio.Task[None]) -> BaseException | None:
+    """Stop it, and what it died of."""
     if app.opened:
         await app.stop()
     life.cancel()
-    asked.cancel()
-    (end, _) = await asyncio.gather(life, asked, return_exceptions=True)
-    error = end if isinstance(end, Exception) else app.crash_reason
-    if error is not None:
-        _LOG.error("%s ends: %s", flow.agent, in_one_line(error))
-        return 1
-    return 0
+    (end,) = await asyncio.gather(life, return_exceptions=True)
+    return end if isinstance(end, Exception) else app.crash_reason
 
 
 async def _live(app: AgentApp) -> None:
     await app.start()
     await app.wait_until_stopped()  # or crashed
-
-
-def _give_up_after(seconds: float) -> None:
-    """End the process as if it was killed, when a stop takes longer: it has lost its partitions by then."""
-    timer = threading.Timer(seconds, os._exit, (1,))
-    timer.daemon = True
-    timer.start()
 
 
 def in_one_line(error: BaseException) -> str:
@@ -73,14 +71,8 @@ def in_one_line(error: BaseException) -> str:
     what = str(error) if told else type(error).__name__
     if isinstance(error, SafelightError):
         return what
-    ours = Path(__file__).parents[1]
-    frames = traceback.extract_tb(error.__traceback__)
-    mine = [frame for frame in frames if Path(frame.filename).is_relative_to(ours) and ".venv" not in frame.filename]
-    for frame in (mine or frames)[-1:]:
-        path = Path(frame.filename)
-        where = path.relative_to(ours) if path.is_relative_to(ours) else path.name
-        return f"{what} at {where}:{frame.lineno} in {frame.name}"
-    return what
+    at = where(error)
+    return f"{what}{at.removeprefix(type(error).__name__)}"
 
 
 def _log_to_stderr() -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from obstore.exceptions import BaseError, PermissionDeniedError
 from obstore.store import LocalStore, from_url
 
+from agents.life import life
 from agents.measure import Measure
 from agents.photo.location import Location
 from schemas import metrics
@@ -88,6 +89,7 @@ class Objects:
         with root.translated():
             async for chunk in answer.stream(min_chunk_size=_CHUNK_BYTES):
                 digest.update(chunk)
+                life().sign()
                 got += len(chunk)
                 if got > self._max_bytes:
                     raise Rejected(Reason.OBJECT_TOO_LARGE, f"the object has more than {self._max_bytes} bytes")

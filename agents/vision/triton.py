@@ -10,6 +10,7 @@ from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient, InferResult
 from tritonclient.utils import InferenceServerException
 
+from agents.life import Life, life
 from agents.measure import Measure
 from agents.vision.model import Model, Tensors
 from schemas import metrics
@@ -47,6 +48,7 @@ class Triton:
         self._client = client
         self._measure = measure
         self._turns: dict[str, asyncio.Semaphore] = {}
+        self._life = Life()  # of the queues for a turn
 
     async def ask(self, model: Model, tensors: Tensors) -> ModelResult:
         """What the model sees in one photo. One request: Triton makes batches of those that come together.
@@ -58,10 +60,16 @@ class Triton:
             InferInput(name, list(tensor.shape), "FP32").set_data_from_numpy(tensor) for name, tensor in tensors.items()
         ]
         outputs = [InferRequestedOutput(name) for name in model.outputs]
-        async with self._turns.setdefault(model.name, asyncio.Semaphore(_IN_FLIGHT)):
+        turns = self._turns.setdefault(model.name, asyncio.Semaphore(_IN_FLIGHT))
+        with life().behind(self._life):
+            await turns.acquire()
+        try:
             began = time.perf_counter()
             answer = await self._infer(model, inputs, outputs)
             self._measure.observe(metrics.INFERENCE, time.perf_counter() - began, model=model.name)
+        finally:
+            turns.release()
+            self._life.sign()
         return model.read(_checked(model, answer))
 
     async def _infer(

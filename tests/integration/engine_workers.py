@@ -15,9 +15,9 @@ SESSION_SECONDS = 4
 
 
 class Worker:
-    """A worker process of engine_flows.py."""
+    """A worker process of engine_flows.py. `step`, `number`, `how`, `stopping`: what it does to itself, as described there."""
 
-    def __init__(self, settings, agent="dedupe", *, step="", number=1, **changes):
+    def __init__(self, settings, agent="dedupe", *, step="", number=1, how="SIGKILL", stopping=0, **changes):
         values = {
             "brokers": settings.brokers,
             "namespace": settings.namespace,
@@ -31,12 +31,16 @@ class Worker:
         command = [sys.executable, "-m", "tests.integration.engine_flows", agent, json.dumps(values)]
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
-                [*command, *([step, str(number)] if step else [])],
+                [*command, *([step, str(number), how, str(stopping)] if step else [])],
                 stdout=log,
                 stderr=log,
                 cwd=Path(__file__).parents[2],
             )
         self._ready = Path(values["data"]) / "run" / f"{agent}.ready"
+
+    @property
+    def ended(self):
+        return self._process.poll() is not None
 
     def wait(self, within=30):
         return self._process.wait(within)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import aiokafka
 import pytest
+from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.consumer import Consumer, ConsumerThread
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
@@ -97,6 +98,7 @@ class Log:
         self.asked = []
         self.seeks = []
         self.assigned = set()
+        self._subscription = SubscriptionState()
 
     def seek(self, tp, offset):
         if tp not in self.assigned:

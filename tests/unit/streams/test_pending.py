@@ -1,6 +1,6 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -112,13 +112,13 @@ class World:
         self.measure = Measured()
         self.now = NOON
 
-    def task(self):
+    def task(self, rows=rows, culprit=None):
         async def no_time(seconds):
             return None
 
         return PendingTask(
             self.kafka,
-            Sink(rows, self.clickhouse, Retry("clickhouse", sleep=no_time)),
+            Sink(rows, self.clickhouse, Retry("clickhouse", sleep=no_time), culprit),
             topic="photos.grouped",
             read=self.kafka.read,
             longest=timedelta(hours=1),
@@ -173,7 +173,8 @@ async def test_rows_that_do_not_fit_are_refused_before_anything_is_pending(world
     world.clickhouse.refuse = True
     with pytest.raises(Refused):
         await world.task().run(batch(10))
-    assert world.journal == []
+    assert world.journal == [("next", 10)]
+    assert world.kafka.position == replace(START, tries=1, suspect=10), "a failed try, and nothing else"
 
 
 async def test_who_claims_a_pending_range_repeats_exactly_that_range_and_reads_on_behind_it(world):
@@ -227,3 +228,62 @@ async def test_the_age_is_looked_at_before_every_try(world):
     with pytest.raises(StrangeWorld):
         await world.task().run(batch(10))
     assert len(tries) == 2
+
+
+def fails_on_11(batch):
+    if any(record.offset == 11 for record in batch.records):
+        raise KeyError("owner-1")
+    return rows(batch)
+
+
+def rejection(batch, detail, at):
+    [record] = batch.records
+    assert detail.startswith("KeyError at tests/unit/streams/test_pending.py:")
+    return [Rows(OTHER, [(-record.offset, at)])]
+
+
+async def test_the_third_time_every_record_is_an_insert_of_its_own_and_the_culprit_a_rejection(world):
+    world.clickhouse.prepare = lambda rows: repr([value[0] for value in rows.values]).encode()
+    for tries in (1, 2):
+        with pytest.raises(KeyError):
+            await world.task(fails_on_11, rejection).run(batch(10, 11))
+        assert world.kafka.position == replace(START, tries=tries, suspect=11)
+    world.journal.clear()
+    await world.task(fails_on_11, rejection).run(batch(10, 11, 13))
+    inserts = [line for line in world.journal if line[0] != "next"]
+    assert inserts == [
+        ("pending", 10, 10),
+        ("insert", "one", b"[10]", "topic-id:3:10-10:one"),
+        ("insert", "other", b"[10]", "topic-id:3:10-10:other"),
+        ("pending", 11, 11),
+        ("insert", "other", b"[-11]", "topic-id:3:11-11:other"),
+        ("pending", 12, 13),
+        ("insert", "one", b"[13]", "topic-id:3:12-13:one"),
+    ]
+    assert world.kafka.position == Position(14, "topic-id")
+
+
+async def test_a_rejection_left_pending_is_sent_again_as_the_same_rejection_even_by_a_version_without_the_bug(world):
+    world.clickhouse.prepare = lambda rows: repr(rows.values).encode()
+    world.kafka.position = replace(START, offset=11, tries=2, suspect=11)
+    world.clickhouse.hang = True
+    running = asyncio.create_task(world.task(fails_on_11, rejection).run(batch(11)))
+    await world.clickhouse.asked.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    world.clickhouse.hang = False
+    assert world.kafka.position.pending.culprit
+    world.now += timedelta(minutes=5)
+    await world.task(rows, rejection).settle()
+    sent = [line for line in world.journal if line[0] == "insert"]
+    assert sent == [("insert", "other", repr([(-11, NOON)]).encode(), "topic-id:3:11-11:other")]
+    assert world.kafka.position == Position(12, "topic-id", culprits=1)
+
+
+async def test_a_pending_range_that_fails_is_left_as_it_is(world):
+    world.kafka.position = pending = Position(10, "topic-id", Pending(11, NOON))
+    with pytest.raises(KeyError):
+        await world.task(fails_on_11, rejection).settle()
+    assert world.kafka.position == pending
+    assert world.journal == []

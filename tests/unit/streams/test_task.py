@@ -1,10 +1,11 @@
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from agents.batch import Batch, Output, Result
 from schemas import codec
+from schemas.events import PhotoAdmitted
 from schemas.topics import ADMITTED
 from streams.claim import Message
 from streams.position import Position
@@ -25,6 +26,8 @@ class Record:
 
 START = Position(10, "topic-id")
 BATCH = Batch("photos.events", 3, [Record(10), Record(12)])
+FAILED = [(Step.READ,), ("begin",), ("commit", replace(START, tries=1, suspect=12))]
+"""What is written down of a batch whose work fails for the first time: no output, and the same position."""
 
 
 @dataclass
@@ -71,7 +74,7 @@ class Journal:
 def make(request):
     with ThreadPoolExecutor(1) as threads:
 
-        def make(agent, journal, changelog="ns.changelog"):
+        def make(agent, journal, changelog="ns.changelog", culprit=None):
             return Task(
                 journal,
                 agent,
@@ -79,6 +82,7 @@ def make(request):
                 changelog=changelog,
                 topic=lambda topic: f"ns.{topic.name}",
                 threads=threads,
+                culprit=culprit,
                 reached=journal.reached,
             )
 
@@ -132,7 +136,7 @@ async def test_an_event_that_cannot_be_encoded_fails_before_anything_is_begun(ma
     journal = Journal()
     with pytest.raises((ValueError, TypeError)):
         await make(agent, journal).run(BATCH)
-    assert journal.lines == [(Step.READ,), (Step.WORKED,)]
+    assert journal.lines == FAILED
 
 
 async def test_changes_without_a_changelog_fail_before_anything_is_begun(make):
@@ -142,7 +146,7 @@ async def test_changes_without_a_changelog_fail_before_anything_is_begun(make):
     journal = Journal()
     with pytest.raises(ValueError, match="changelog"):
         await make(agent, journal, changelog=None).run(BATCH)
-    assert journal.lines == [(Step.READ,), (Step.WORKED,)]
+    assert journal.lines == FAILED
 
 
 async def test_a_batch_that_comes_to_nothing_still_moves_the_position(make):
@@ -155,3 +159,61 @@ async def test_closing_a_task_closes_its_state(make):
     journal = Journal()
     make(nothing, journal).close()
     assert journal.lines == [("close",)]
+
+
+def fails_on(offset):
+    """An agent with a bug; of each batch that it is given it remembers the offsets."""
+    given = []
+
+    async def agent(batch, state):
+        given.append([record.offset for record in batch.records])
+        if offset in given[-1]:
+            raise KeyError("owner-1")
+        return Result([Output(ADMITTED, b"key", admitted(event_id=str(n))) for n in given[-1]])
+
+    return agent, given
+
+
+def published(journal):
+    return [
+        codec.decode(message.value, PhotoAdmitted).event_id
+        for kind, *more in journal.lines
+        if kind == "publish"
+        for message in more[0]
+    ]
+
+
+async def rejected(batch, state, detail):
+    assert detail.startswith("KeyError at tests/unit/streams/test_task.py:")
+    [record] = batch.records
+    return Result([Output(ADMITTED, b"key", admitted(event_id=f"rejected {record.offset}"))])
+
+
+async def test_the_third_time_every_record_is_a_transaction_of_its_own_and_the_culprit_is_rejected(make):
+    journal = Journal()
+    agent, given = fails_on(12)
+    batch = replace(BATCH, records=[Record(10), Record(12), Record(13)])
+    for tries in (1, 2):
+        with pytest.raises(KeyError):
+            await make(agent, journal, culprit=rejected).run(batch)
+        assert journal.position == replace(START, tries=tries, suspect=13)
+    assert published(journal) == []
+    task = make(agent, journal, culprit=rejected)
+    await task.run(replace(batch, records=[*batch.records, Record(14), Record(15)]))
+    assert given == [[10, 12, 13], [10, 12, 13], [10], [12], [13], [14, 15]]
+    assert published(journal) == ["10", "rejected 12", "13", "14", "15"]
+    assert journal.position == Position(16, "topic-id")
+
+
+async def test_a_culprit_that_cannot_be_rejected_ends_the_process_each_time(make):
+    journal = Journal(position=replace(START, tries=2, suspect=12))
+    agent, _ = fails_on(12)
+
+    async def broken_too(batch, state, detail):
+        raise RuntimeError("again")
+
+    for culprit, error in ((broken_too, RuntimeError), (None, KeyError)):
+        with pytest.raises(error):
+            await make(agent, journal, culprit=culprit).run(BATCH)
+        assert journal.position.offset in (10, 11, 12)
+    assert published(journal) == ["10", "10"]

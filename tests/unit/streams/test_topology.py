@@ -57,4 +57,5 @@ async def test_an_agent_is_bound_to_what_it_needs(name):
     settings = Settings(hash_key="a key of thirty-two characters ..", remember=timedelta(days=3))
     async with FLOWS[name].open(settings, Measured()) as agent:
         assert callable(agent)
-        assert agent.func.__name__ == name
+        assert agent.agent.func.__name__ == name
+        assert agent.culprit.func.__name__ == f"of_{name}"

@@ -1,0 +1,91 @@
+"""What hangs is ended; what waits for a dependency is neither ended nor thrown out of its group, however long it takes."""
+
+import re
+import time
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from schemas.topics import EVENTS
+from streams import provision
+from streams.producer import PhotoProducer
+from tests.integration.engine_flows import FLOWS
+from tests.integration.engine_workers import Worker, wait_done
+from tests.support.builders import uploaded
+from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.integration
+
+STALL_SECONDS = 3
+
+
+@pytest.fixture
+def start(settings):
+    provision.ensure(settings)
+    workers = []
+
+    def start(agent, **options):
+        workers.append(Worker(settings, agent, stall=STALL_SECONDS, **options))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.kill()
+
+
+def feed(settings, count=16):
+    with PhotoProducer(settings.brokers, topic=settings.topic(EVENTS)) as producer:
+        for number in range(count):  # as many owners: every partition has some
+            producer.publish(uploaded(event_id=str(number), owner_id=f"owner-{number}"))
+
+
+def members(settings, agent):
+    admin = AdminClient({"bootstrap.servers": settings.brokers})
+    group = settings.group(agent)
+    return len(admin.describe_consumer_groups([group])[group].result(15).members)
+
+
+@pytest.mark.parametrize("agent", ["hanging", "looping"])
+def test_an_agent_that_hangs_is_ended_with_one_line_that_says_which_partition_and_where(settings, start, agent):
+    worker = start(agent)
+    worker.wait_ready()
+    feed(settings)
+    assert worker.wait() == 1
+    *_, line = [line for line in worker.log.read_text().splitlines() if "is ready" not in line]
+    stuck, _, where = line.partition(": at ")
+    assert re.search(rf"ends: {re.escape(settings.topic(EVENTS))}-\d makes no progress for {STALL_SECONDS} s$", stuck)
+    assert re.search(rf"> tests/integration/engine_flows\.py:\d+ in {agent}\b", where)
+    assert "owner-" not in line
+
+
+def outage(settings, worker, agent, seconds):
+    """How many members the group was seen with while a dependency is away for so long, from the first batches on."""
+    seen = set()
+    end = time.monotonic() + seconds
+
+    def over():
+        assert not worker.ended, worker.log.read_text()
+        if time.monotonic() > end - seconds + 1:  # whoever has just joined is a member for sure
+            seen.add(members(settings, agent))
+        assert time.monotonic() > end
+
+    eventually(over, within=seconds + 10, every=0.3)
+    return seen
+
+
+def test_an_outage_longer_than_every_limit_neither_ends_a_worker_nor_throws_it_out(settings, start):
+    worker = start("waiting", session=6)
+    worker.wait_ready()
+    feed(settings, 200)
+    assert outage(settings, worker, "waiting", 4 * STALL_SECONDS) == {1}
+    (settings.data.parent / "up").touch()
+    wait_done(settings, FLOWS["waiting"])
+    assert worker.stop() == 0, worker.log.read_text()
+
+
+def test_without_a_word_to_aiokafka_it_is_thrown_out(settings, start):
+    """The test above can fail: this is what a fetch-less time longer than max_poll_interval does by itself."""
+    worker = start("silent", session=6)
+    worker.wait_ready()
+    feed(settings, 200)
+    assert 0 in outage(settings, worker, "silent", 4 * STALL_SECONDS)
