@@ -5,12 +5,10 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, partial
 
 from confluent_kafka import (
     Consumer,
-    IsolationLevel,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -20,7 +18,6 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it means to
     AdminClient,
     ConfigResource,
     NewTopic,
-    OffsetSpec,
     ResourceType,
     TopicDescription,
 )
@@ -89,34 +86,28 @@ class Lag:
 
 def lag(settings: Settings, flows: Iterable[Flow] = FLOWS.values()) -> list[Lag]:
     """Of every agent, by the topics that it reads. Raises Unavailable without a broker, or without the topics."""
-    admin = _admin(settings)
+    # Consumers that nobody keeps, not an admin client: librdkafka 2.16's dies when a group's coordinator is not there yet, and
+    # asks for the log's ends with what it knew of their leaders before a broker's restart.
     try:
         with closing(_reader(settings)) as reader:
-            return [each for flow in flows for each in _lags(admin, reader, settings, flow)]
+            return [each for flow in flows for each in _lags(reader, settings, flow)]
     except KafkaException as error:
         raise Unavailable("Kafka", f"{settings.brokers}: {error.args[0].str()}") from error
 
 
-def _lags(admin: AdminClient, reader: Consumer, settings: Settings, flow: Flow) -> Iterator[Lag]:
+def _lags(reader: Consumer, settings: Settings, flow: Flow) -> Iterator[Lag]:
     partitions = [
         TopicPartition(settings.topic(topic), partition)
         for topic in flow.sources
         for partition in range(settings.partitions_of(topic))
     ]
+    # Stable or not: one that reads what is committed waits for a transaction that a killed worker has left open.
     with closing(_reader(settings, settings.group(flow.agent), isolation="read_uncommitted")) as group:
-        # Stable or not: one that reads what is committed waits for a transaction that a killed worker has left open. And not by
-        # an admin client: librdkafka 2.16's dies when the group's coordinator is not there yet.
         committed = answer(lambda: group.committed(partitions, _TIMEOUT_SECONDS))
-    spec: Any = OffsetSpec  # whose methods have no types
-    lows = admin.list_offsets(dict.fromkeys(partitions, spec.earliest()), request_timeout=_TIMEOUT_SECONDS)
-    highs = admin.list_offsets(
-        dict.fromkeys(partitions, spec.latest()),
-        isolation_level=IsolationLevel.READ_COMMITTED,
-        request_timeout=_TIMEOUT_SECONDS,
-    )
     for here in committed:
-        position = max(here.offset, lows[here].result().offset)
-        records = highs[here].result().offset - position
+        low, high = answer(partial(reader.get_watermark_offsets, here, _TIMEOUT_SECONDS))
+        position = max(here.offset, low)
+        records = high - position
         if 0 < records <= _NEARLY:
             reader.assign([TopicPartition(here.topic, here.partition, position)])
             records = _count(reader)
