@@ -21,6 +21,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from itertools import count
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -246,11 +247,12 @@ class BatchConsumer(driver.Consumer):
 
     async def leave(self, within_seconds: float) -> None:
         """Tell the group that we are gone, whatever else is under way; if the broker does not answer in time, never mind."""
-        try:
-            told = asyncio.run_coroutine_threadsafe(self._thread.leave(), self._thread.thread_loop)
+        there = self._thread.thread_loop
+        if there.is_closed():
+            return
+        told = asyncio.run_coroutine_threadsafe(self._thread.leave(), there)
+        with suppress(KafkaError, ConsumerNotStarted, TimeoutError):
             await asyncio.wait_for(asyncio.wrap_future(told), within_seconds)
-        except (KafkaError, ConsumerNotStarted, RuntimeError, TimeoutError) as why:  # RuntimeError: its loop is closed
-            _LOGGER.info("the group was not told: %s", type(why).__name__)
 
     # Being busy
 

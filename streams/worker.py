@@ -33,13 +33,18 @@ def run(agent: str, settings: Settings, *, flows: Mapping[str, Flow] = FLOWS, re
 
 async def _run(make: type[AgentApp], flow: Flow, settings: Settings, reached: Reached) -> int:
     app = make(flow, settings, reached=reached)  # here, since Faust's services belong to the loop that runs
+    deadline = app.deadline
     signalled = asyncio.Event()
+
+    def told() -> None:
+        deadline.begin()
+        signalled.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, signalled.set)
+        asyncio.get_running_loop().add_signal_handler(number, told)
     asked = asyncio.create_task(signalled.wait())
     life = asyncio.create_task(_live(app))
     await asyncio.wait([asked, life], return_when=asyncio.FIRST_COMPLETED)
-    deadline = app.deadline
     deadline.begin()
     ending = asyncio.create_task(_end(app, life))
     _, late = await asyncio.wait([ending], timeout=deadline.in_order_seconds)

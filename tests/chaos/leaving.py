@@ -112,6 +112,14 @@ class Scene:
         group = self.settings.group(agent)
         return len(admin.describe_consumer_groups([group])[group].result(30).members)
 
+    def joined(self, count):
+        """Wait until the group of dedupe has so many members."""
+
+        def there():
+            assert self.members("dedupe") == count
+
+        eventually(there, within=_LONGEST_SECONDS, every=0.1)
+
     def leave(self, worker, moment, *, agent="dedupe", others=0, broker_stands=False):
         """Tell a worker to leave, and see how it does; if it has told itself, only see."""
         told = re.search(r"SIGTERM at ([0-9.]+)", worker.log.read_text())
@@ -195,7 +203,9 @@ def rebalance(scene):
     one = scene.start()
     one.wait_ready()
     other = scene.start(folder="other")
-    time.sleep(scene.rng.uniform(0, 4))
+    if scene.rng.random() < 0.7:
+        scene.joined(2)
+    time.sleep(scene.rng.uniform(0, 2))
     yield scene.leave(one, "rebalance: one joins", others=1)
     yield scene.leave(other, "rebalance: one has left")
 
@@ -241,7 +251,10 @@ def broker_stopped(scene):
 
 def broker_stopped_at_some_time(scene):
     worker = scene.start()
-    time.sleep(scene.rng.uniform(0, 5))
+    if scene.rng.random() < 0.7:
+        worker.wait_ready()
+        scene.feed(500)
+    time.sleep(scene.rng.uniform(0, 2))
     os.kill(scene.kafka.pid, signal.SIGSTOP)
     try:
         time.sleep(scene.rng.uniform(0, 2))
@@ -280,6 +293,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--moments", nargs="*", help="names of functions of this module; by default all")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     lefts = []
@@ -296,7 +310,8 @@ def main():
         scene = Scene(folder, *servers, random.Random(asked.seed))
         stack.callback(scene.close)
         while len(lefts) < asked.count:
-            for moment in scene.rng.sample(MOMENTS, len(MOMENTS)):
+            moments = [moment for moment in MOMENTS if not asked.moments or moment.__name__ in asked.moments]
+            for moment in scene.rng.sample(moments, len(moments)):
                 for left in moment(scene):
                     lefts.append(left)
                     say(f"{len(lefts)} {left}{'' if left.well else '   <<<'}")

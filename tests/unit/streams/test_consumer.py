@@ -2,12 +2,16 @@
 
 import asyncio
 import inspect
-from contextlib import asynccontextmanager, nullcontext
+import re
+import threading
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import aiokafka
 import pytest
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.consumer import Consumer, ConsumerThread
@@ -18,7 +22,7 @@ from agents.batch import Result
 from schemas.metrics import BATCHES, RECORDS
 from schemas.topics import EVENTS
 from streams.app import AgentApp
-from streams.consumer import BatchThread, Forgetful, Taken
+from streams.consumer import BatchConsumer, BatchThread, Forgetful, Taken
 from streams.settings import Settings
 from streams.topology import Flow
 
@@ -305,6 +309,78 @@ async def test_what_does_not_end_within_half_a_session_is_interrupted(claimed):
     assert claimed._busy == {}
 
 
+class Deaf(Task):
+    """Its commit hangs in a thread: it does not hear that it is interrupted."""
+
+    async def run(self, batch):
+        while not self.may_end.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.may_end.wait()
+
+
+async def test_a_stop_does_not_wait_for_ever_for_what_cannot_be_interrupted_and_leaves_its_task_open(claimed, app):
+    task = claimed.tasks[ONE] = Deaf(ONE)
+    claimed.log_of_test.put(ONE, 0)
+    claimed.work(ONE, (await take(claimed))[ONE])
+    app._stopped.set()
+    began = asyncio.get_running_loop().time()
+    await claimed.wait_empty()
+    assert asyncio.get_running_loop().time() - began < 2 / 2
+    other = claimed.tasks[TWO]
+    claimed._thread.stop = lambda: asyncio.sleep(0)
+    await BatchConsumer.on_stop(claimed)
+    assert (task.closed, other.closed) == (False, True)
+    task.may_end.set()
+    await quiet(claimed)
+
+
+async def test_in_a_rebalance_it_is_waited_for_or_its_partition_would_be_claimed_by_ourselves_beside_it(claimed):
+    task = claimed.tasks[ONE] = Deaf(ONE)
+    claimed.log_of_test.put(ONE, 0)
+    claimed.work(ONE, (await take(claimed))[ONE])
+    giving_up = asyncio.create_task(claimed.wait_empty())
+    done, _ = await asyncio.wait([giving_up], timeout=2 / 2 + 0.3)
+    assert not done
+    task.may_end.set()
+    await giving_up
+
+
+async def test_what_is_under_way_is_watched_and_what_is_over_is_not(claimed):
+    log = claimed.log_of_test
+    assert claimed.watchdog.stuck(0) is None
+    log.put(ONE, 0)
+    batch = (await take(claimed))[ONE]
+    assert "nobody took it up" in str(claimed.watchdog.stuck(0))
+    claimed.work(ONE, batch)
+    await asyncio.sleep(0)
+    assert " in run" in str(claimed.watchdog.stuck(0))
+    claimed.tasks[ONE].may_end.set()
+    await quiet(claimed)
+    assert claimed.watchdog.stuck(0) is None
+
+
+async def test_a_free_partition_is_told_with_what_it_comes_to_next(claimed):
+    async def ends(tps):
+        return {TWO: (25, 30)}
+
+    claimed._thread.ends = ends
+    claimed.tasks[ONE].position, claimed.tasks[TWO].position = 10, 20
+    assert await claimed.free() == {ONE: 10, TWO: 25}
+    claimed._busy[ONE] = object()
+    assert await claimed.free() == {TWO: 25}
+
+
+async def test_while_none_is_free_aiokafka_hears_that_we_are_there(claimed):
+    state = claimed.log_of_test._subscription
+    claimed.log_of_test.put(ONE, 0)
+    claimed.log_of_test.put(TWO, 0)
+    await take(claimed)
+    state._last_fetch_ended -= 1000
+    assert state.fetcher_idle_time >= 1000
+    await take(claimed)
+    assert state.fetcher_idle_time < 1
+
+
 async def test_a_partition_that_comes_back_keeps_its_task_and_is_sought_again(claimed, host):
     claimed.tasks[ONE].position = 7
     await claimed.wait_empty()
@@ -440,6 +516,58 @@ def test_nothing_is_awaited_between_the_taking_of_records_and_their_return_or_a_
     taken = source.index("drained[tp] = records")
     returned = source.index("if drained or not timeout:")
     assert "await" not in source[taken:returned]
+
+
+class Coordinator:
+    """aiokafka's, as far as a goodbye asks it."""
+
+    def __init__(self, member_id="member-1"):
+        self.group_id, self.member_id, self.coordinator_id = "safelight-idle", member_id, 3
+
+
+async def goodbye(app, coordinator):
+    sent = []
+
+    async def send(node, request):
+        sent.append((node, request._group, request._member_id))
+
+    thread = app.batches._thread
+    thread._consumer = SimpleNamespace(_coordinator=coordinator, _client=SimpleNamespace(send=send))
+    await thread.leave()
+    return sent
+
+
+async def test_coordinator_and_client_or_a_worker_whose_stop_hangs_cannot_say_goodbye(app):
+    assert await goodbye(app, Coordinator()) == [(3, "safelight-idle", "member-1")]
+    assert await goodbye(app, Coordinator(member_id="")) == [], "it is no member"
+    assert {"group_id", "member_id", "coordinator_id"} <= set(vars_of(GroupCoordinator.__init__))
+    # Another connection than the coordinator's own, on which a JoinGroup may be under way.
+    assert inspect.signature(AIOKafkaClient.send).parameters["group"].default is ConnectionGroup.DEFAULT
+    assert "group=ConnectionGroup.COORDINATION" in inspect.getsource(GroupCoordinator._send_req)
+
+
+def vars_of(function):
+    return set(re.findall(r"self\.(\w+)", inspect.getsource(function)))
+
+
+async def test_a_goodbye_that_is_not_heard_is_no_error(app):
+    thread = app.batches._thread
+    thread.leave = asyncio.Event().wait
+    there = threading.Thread(target=thread.thread_loop.run_forever)
+    there.start()
+    await app.batches.leave(0.05)
+    thread.thread_loop.call_soon_threadsafe(thread.thread_loop.stop)
+    there.join(10)
+    thread.thread_loop.close()
+    await app.batches.leave(0.05)
+
+
+def test_subscription_s_fetch_context_or_an_outage_throws_the_worker_out_for_good():
+    beat = inspect.getsource(GroupCoordinator._heartbeat_routine)
+    assert "idle_time = self._subscription.fetcher_idle_time" in beat
+    assert "await self._maybe_leave_group()" in beat
+    assert "self._last_fetch_ended = time.monotonic()" in inspect.getsource(SubscriptionState.fetch_context)
+    assert "fetch_context()" in inspect.getsource(AIOKafkaConsumerThread._fetch_records)
 
 
 def test_ensure_consumer_or_there_is_nothing_to_seek():
