@@ -20,6 +20,7 @@ pytestmark = pytest.mark.property
 OUTPUT, CHANGELOG = "output", "changelog"
 KEYS = [b"a", b"b", b"c"]
 FORGET = b"forget"
+RECORDS = st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from([b"1", FORGET])), min_size=1, max_size=6)
 
 
 def counted(key, value, before):
@@ -51,6 +52,7 @@ class Tasks(Workers):
     def __init__(self, *mutants):
         super().__init__(*mutants)
         self.once = Once()
+        self.broker.feed(self.topic, [(KEYS[n % 3], FORGET if n % 5 == 4 else b"0") for n in range(15)])
 
     def claim(self, name, worker):
         code, reached = self.code, worker.process.reached
@@ -81,13 +83,11 @@ class Tasks(Workers):
 
         return agent
 
-    @rule(keys=st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from([b"1", b"2", FORGET])), min_size=1, max_size=6), commit=st.integers(0, 4))
-    def records_are_appended(self, keys, commit):
-        self.broker.feed(self.topic, keys, commit=commit > 0)
-
-    @rule()
-    def the_changelog_is_compacted(self):
-        self.broker.log(CHANGELOG).compact(self.loop.now)
+    @rule(keys=RECORDS, commit=st.booleans(), compact=st.booleans())
+    def the_logs_change(self, keys, commit, compact):
+        self.broker.feed(self.topic, keys, commit=commit)
+        if compact:
+            self.broker.log(CHANGELOG).compact(self.loop.now)
 
     def look(self):
         position, _ = self.broker.positions.get((self.group, self.topic, 0), (0, ""))
@@ -111,7 +111,7 @@ def test_each_record_counts_once():
     assert boundaries <= set(Tasks.killed_at), "it was killed at each boundary"
 
 
-BEFORE_COMMIT = """        # 4. commit with the position
+COMMIT = """        # 4. commit with the position
         self._claim.commit(replace(self._claim.position, offset=position))
         self._reached(Step.COMMITTED)
 """
@@ -130,7 +130,7 @@ MUTANTS = {
     ),
     "position in the transaction, not after it": Mutant(
         "task",
-        BEFORE_COMMIT,
+        COMMIT,
         """        self._claim.commit(self._claim.position)
         self._reached(Step.COMMITTED)
         self._claim.begin()
@@ -149,7 +149,11 @@ MUTANTS = {
     ),
     "changes in the transaction": Mutant(
         "task",
-        BEFORE_COMMIT,
+        """        last_change = self._claim.publish_changes(self._changelog or "", changes)
+        self._reached(Step.PUBLISHED)
+        # 4. commit with the position
+        self._claim.commit(replace(self._claim.position, offset=position))
+""",
         """        self._claim.commit(replace(self._claim.position, offset=position))
         self._reached(Step.COMMITTED)
         self._claim.begin()
@@ -159,7 +163,7 @@ MUTANTS = {
     ),
     "apply after the commit": Mutant(
         "task",
-        BEFORE_COMMIT,
+        COMMIT,
         """        self._claim._producer.poll(0)
         self._state.apply(changes, last_change())
         self._reached(Step.APPLIED)

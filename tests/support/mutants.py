@@ -7,9 +7,10 @@ import importlib.util
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from types import ModuleType
+from importlib.machinery import ModuleSpec
+from types import CodeType, ModuleType
 from typing import Any
 
 from rocksdict import DbClosedError, Rdict
@@ -26,8 +27,8 @@ class Mutant:
     after: str
 
 
-def load(name: str, *mutants: Mutant) -> ModuleType:
-    """The module's own source, as a module of its own."""
+@cache
+def _compiled(name: str, mutants: tuple[Mutant, ...]) -> tuple[ModuleSpec, CodeType]:
     spec = importlib.util.find_spec(f"streams.{name}")
     assert spec
     assert spec.origin
@@ -36,8 +37,14 @@ def load(name: str, *mutants: Mutant) -> ModuleType:
         if mutant.module == name:
             assert source.count(mutant.before) == 1, f"streams/{name}.py does not have once: {mutant.before}"
             source = source.replace(mutant.before, mutant.after)
+    return spec, compile(source, spec.origin, "exec")
+
+
+def load(name: str, *mutants: Mutant) -> ModuleType:
+    """The module's own source, as a module of its own."""
+    spec, code = _compiled(name, mutants)
     module = importlib.util.module_from_spec(spec)
-    exec(compile(source, spec.origin, "exec"), vars(module))
+    exec(code, vars(module))
     return module
 
 

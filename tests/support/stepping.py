@@ -24,12 +24,13 @@ class Loop(asyncio.SelectorEventLoop):
 
     def idle(self) -> None:
         """Run what can run."""
-        self.run_until_complete(_turns(30))
+        self.run_until_complete(self._until_idle())
 
-
-async def _turns(number: int) -> None:
-    for _ in range(number):
-        await asyncio.sleep(0)
+    async def _until_idle(self) -> None:
+        while True:
+            await asyncio.sleep(0)
+            if not self._ready:  # type: ignore[attr-defined]  # asyncio's own queue of what can run
+                return
 
 
 class _Call:
@@ -46,6 +47,9 @@ class _Call:
     def go_on(self, *, killed: bool = False) -> None:
         self._killed = killed
         if self._thread is None:
+            if not self.future.set_running_or_notify_cancel():
+                self.ended = True
+                return
             if killed:
                 self.ended = True
                 self.future.set_exception(Killed())
