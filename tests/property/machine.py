@@ -1,0 +1,63 @@
+"""What the state machines share: how they run, what a broken promise is, and that no run silently shrinks."""
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
+
+STEPS = 50  # of one history
+_RUN = settings(
+    derandomize=True,  # the same histories everywhere: a red run is the change's fault
+    database=None,
+    deadline=None,  # another process may be at work on the machine
+    stateful_step_count=STEPS,
+    report_multiple_bugs=False,
+    suppress_health_check=[HealthCheck.too_slow],  # data generation is what drives the code under test
+)
+
+
+class Broken(AssertionError):
+    """A promise is broken."""
+
+
+def promised(what: str, holds: bool, *details: Any) -> None:
+    if not holds:
+        raise Broken(f"{what}: {', '.join(map(repr, details))}")
+
+
+class Machine(RuleBasedStateMachine):
+    """Counts the steps that it takes, and looks after each whether the promise still holds."""
+
+    steps = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        type(self).steps -= 1  # the first look comes before any step
+
+    @invariant()
+    def promise(self) -> None:
+        type(self).steps += 1
+        self.look()
+
+    def look(self) -> None:
+        """Raises Broken."""
+        raise NotImplementedError
+
+
+def holds(machine: type[Machine], *, histories: int) -> None:
+    """The promise holds in all histories, and there were so many steps."""
+    machine.steps = 0
+    run_state_machine_as_test(machine, settings=settings(_RUN, max_examples=histories))
+    assert machine.steps >= 0.95 * histories * STEPS, "the machine takes fewer steps than it says"
+
+
+def is_refuted(machine: Callable[[], Machine], *, within: int) -> None:
+    """One of so many histories breaks the promise: it is not enough that something else fails."""
+    try:
+        run_state_machine_as_test(
+            machine, settings=settings(_RUN, max_examples=within, phases=[Phase.generate])
+        )
+    except Broken:
+        return
+    raise AssertionError(f"the rule can be left out: nothing broke in {within} histories")

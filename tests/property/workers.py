@@ -1,0 +1,166 @@
+"""Workers that share one partition: each claims it, works, is killed, falls asleep, is cancelled, and loses answers.
+
+A worker that is not told to go on sleeps, at whatever boundary it is; told to, after another has claimed the partition, it is a
+zombie that wakes. What the workers do in between is streams/consumer.py's: take the partition up (claim, then settle), run a
+batch, give the partition up.
+"""
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from confluent_kafka import KafkaException
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from agents.batch import Batch
+from schemas.errors import StrangeWorld
+from streams.threads import finish
+from tests.property.machine import Machine
+from tests.support.batches import Read
+from tests.support.fake_kafka import Broker
+from tests.support.fake_kafka_clients import Line
+from tests.support.mutants import Code, Mutant
+from tests.support.stepping import Loop, Process
+
+WORKERS = st.integers(0, 1)
+SHM = Path("/dev/shm")
+
+
+@dataclass
+class Worker:
+    """A place for one process after the other; `task` is what the process has claimed, `taken_up` and settled."""
+
+    line: Line
+    folder: Path
+    process: Process
+    task: Any = None
+    taken_up: bool = False
+
+
+class Workers(Machine):
+    """The rules; a subclass says what a task is (`claim`) and what is promised (`look`)."""
+
+    group = "group"
+    topic = "input"
+    killed_at: ClassVar[Counter]
+
+    def __init__(self, *mutants: Mutant) -> None:
+        super().__init__()
+        self.loop = Loop()
+        self.broker = Broker(self.loop.time)
+        self._folder = tempfile.TemporaryDirectory(dir=SHM if SHM.exists() else None)
+        self.workers = {
+            str(number): Worker(Line(self.broker), Path(self._folder.name) / str(number), Process(self.loop))
+            for number in range(2)
+        }
+        self.code = Code({name: worker.line for name, worker in self.workers.items()}, *mutants)
+
+    def claim(self, name: str, worker: Worker) -> Any:
+        """Blocking: a task."""
+        raise NotImplementedError
+
+    # Rules
+
+    @rule(number=WORKERS, size=st.integers(1, 4), boundaries=st.sampled_from([1, 2, 3, 5, 7, 9, 12]), which=st.integers(0, 1))
+    def works(self, number, size, boundaries, which):
+        name = str(number)
+        for _ in range(boundaries):
+            self._on(name, self.workers[name], size, which)
+
+    @precondition(lambda self: self.at_work())
+    @rule(number=WORKERS, how=st.sampled_from(["killed", "cancelled", "request lost", "answer lost"]))
+    def is_interrupted(self, number, how):
+        worker = self.at_work(number)
+        if how == "killed":
+            type(self).killed_at[worker.process.last] += 1
+            self.end(worker)
+        elif how == "cancelled":
+            worker.process.cancel()
+            self._see(worker)
+        else:  # of the next commit
+            worker.line.loses = how.removesuffix(" lost")
+
+    @precondition(lambda self: any(worker.taken_up and not worker.process.busy for worker in self.workers.values()))
+    @rule()
+    def give_up_the_partition(self):
+        for worker in self.workers.values():
+            if worker.taken_up and not worker.process.busy:
+                worker.task.close()
+                worker.task, worker.taken_up = None, False
+
+    def at_work(self, number: int = 0) -> Worker | None:
+        """One of those that are at something."""
+        busy = [worker for worker in self.workers.values() if worker.process.busy]
+        return busy[number % len(busy)] if busy else None
+
+    # What they come to
+
+    def _on(self, name: str, worker: Worker, size: int, which: int = 0) -> None:
+        if worker.process.work:
+            worker.process.go_on(which)
+        elif not worker.taken_up:
+            worker.process.begin(self._take_up(name, worker))
+        else:
+            worker.process.begin(self._run(worker, size))
+        self._see(worker)
+
+    async def _take_up(self, name: str, worker: Worker) -> None:
+        if worker.task is None:
+            worker.task = await finish(worker.process, self.claim, name, worker)
+        await worker.task.settle()
+        worker.taken_up = True
+
+    async def _run(self, worker: Worker, size: int) -> None:
+        if records := self.readable(worker.task.position)[:size]:
+            await worker.task.run(Batch(self.topic, 0, records))
+
+    def readable(self, offset: int) -> list[Read]:
+        entries, _ = self.broker.log(self.topic).readable(offset, uncommitted=False)
+        return [Read(entry.value, entry.offset, int(entry.at * 1000), entry.key or b"") for entry in entries]
+
+    def _see(self, worker: Worker) -> None:
+        """What the app does when work has ended."""
+        work = worker.process.work
+        if work is None or not work.done():
+            return
+        worker.process.work = None
+        if work.cancelled():
+            worker.taken_up = False
+        elif isinstance(error := work.exception(), KafkaException | StrangeWorld):
+            self.end(worker)
+        elif error:
+            raise error
+
+    def end(self, worker: Worker) -> None:
+        """The process is gone, wherever it was, and the next one begins."""
+        worker.process.kill()
+        self.code.let_go(worker.folder)
+        worker.process, worker.task, worker.taken_up = Process(self.loop), None, False
+        worker.line.loses = None
+
+    def teardown(self) -> None:
+        try:
+            self._come_to_an_end()
+        finally:
+            for worker in self.workers.values():
+                self.end(worker)
+            self.loop.close()
+            self._folder.cleanup()
+
+    def _come_to_an_end(self) -> None:
+        """Whoever sleeps wakes; then one worker does what is left."""
+        for name in reversed(self.workers):
+            worker = self.workers[name]
+            worker.line.loses = None
+            while worker.process.work:
+                self._on(name, worker, 5)
+        name, worker = next(iter(self.workers.items()))
+        self.end(worker)
+        for _ in range(1000):
+            if worker.taken_up and not worker.process.work and not self.readable(worker.task.position):
+                break
+            self._on(name, worker, 5)
+        self.look()
