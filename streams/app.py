@@ -33,15 +33,15 @@ from yarl import URL
 from agents.batch import Batch
 from schemas.errors import Unavailable
 from schemas.metrics import LAG
-from schemas.topics import METRICS, Topic
+from schemas.topics import METRICS
 from streams import provision
-from streams.claim import Claim, Group, Source
+from streams.claim import Changelog, Claim, Group, Source
 from streams.consumer import BatchConsumer, BatchTransport
 from streams.consumer import Task as Claimed
 from streams.pace import Pace
 from streams.pending import PendingTask, Sink, read_range
 from streams.settings import Settings
-from streams.state import Changelog, Slot, Stateless, Store, restored
+from streams.state import Slot, Stateless, Store, restored
 from streams.step import Reached, unwatched
 from streams.task import Task
 from streams.telemetry import MetricsTopic, Telemetry
@@ -189,7 +189,8 @@ class AgentApp(faust.App):
 
     def _claim(self, source: Source) -> Claimed:
         settings, work = self.settings, self._work
-        claim = Claim(settings.brokers, self._group, source, reached=self.reached)
+        changelog = self._changelog(source.partition)
+        claim = Claim(settings.brokers, self._group, source, changelog, reached=self.reached)
         if isinstance(work, Sink):
             return PendingTask(
                 claim,
@@ -205,22 +206,23 @@ class AgentApp(faust.App):
         return Task(
             claim,
             work,
-            self._state(claim, self.flow.changelog) if self.flow.changelog else Stateless(),
-            changelog=settings.topic(self.flow.changelog) if self.flow.changelog else None,
+            self._state(claim, changelog) if changelog else Stateless(),
+            changelog=changelog.topic if changelog else None,
             topic=settings.topic,
             threads=self._threads,
             reached=self.reached,
         )
 
-    def _state(self, claim: Claim, changelog: Topic) -> Store:
-        name, source = self.settings.topic(changelog), claim.source
-        return restored(
-            self.slot.folder / str(source),
-            Changelog(name, self._topic_ids[name], source.partition),
-            self.settings.brokers,
-            began=claim.committed,
-            reached=self.reached,
-        )
+    def _changelog(self, partition: int) -> Changelog | None:
+        if self.flow.changelog is None:
+            return None
+        topic = self.settings.declared(self.flow.changelog)
+        name = self.settings.topic(topic)
+        return Changelog(name, self._topic_ids[name], partition, topic.format, topic.retention)
+
+    def _state(self, claim: Claim, changelog: Changelog) -> Store:
+        folder = self.slot.folder / str(claim.source)
+        return restored(folder, claim, changelog, self.settings.brokers, reached=self.reached)
 
     # Metrics
 

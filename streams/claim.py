@@ -5,7 +5,8 @@ that is only asleep, at once, by the broker: nobody waits for a time-out, and no
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -13,6 +14,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from schemas.errors import StrangeWorld
 from streams.patience import answer
 from streams.position import Position
+from streams.standing import Expected, Fault, Log, Standing, judge, refusal
 from streams.step import Reached, Step, unwatched
 
 _TIMEOUT_SECONDS = 30.0
@@ -40,6 +42,20 @@ class Source:
 
     def __str__(self) -> str:
         return f"{self.topic}-{self.partition}"
+
+
+@dataclass(frozen=True, slots=True)
+class Changelog:
+    """One partition of a changelog topic (streams/state.py); `topic_id` is the broker's id of the topic.
+
+    `format`: of its values, as far as this version knows it; `kept`: how long it keeps them, None for ever.
+    """
+
+    topic: str
+    topic_id: str
+    partition: int
+    format: int = 1
+    kept: timedelta | None = None
 
 
 class Message(NamedTuple):
@@ -70,34 +86,18 @@ class Group:
         """What a transaction must name to commit positions of this group: the fence is the producer's, not a membership."""
         return self._consumer.consumer_group_metadata()
 
-    def position(self, source: Source) -> tuple[Position, bool]:
-        """Where to go on, and whether the group has committed there before. Raises StrangeWorld when that makes no sense."""
+    def standing(self, source: Source, expected: Expected) -> Standing:
+        """Where it stands. A commit whose transaction is still open is waited for."""
         here = TopicPartition(source.topic, source.partition)
         committed = self._consumer.committed([here], _TIMEOUT_SECONDS)[0]
         if committed.error:
             raise KafkaException(committed.error)
-        low, high = answer(lambda: self._consumer.get_watermark_offsets(here, _TIMEOUT_SECONDS))
-        if committed.offset < 0:
-            return Position(low, source.topic_id), False
-        try:
-            position = Position.of(committed.offset, committed.metadata or "")
-        except ValueError as error:
-            raise self._strange(source, "was set by something else than safelight") from error
-        if position.topic_id != source.topic_id:
-            raise self._strange(source, "belongs to an earlier topic of the same name")
-        if not low <= position.offset <= high:
-            raise self._strange(source, f"is {position.offset}, and the log has {low} to {high}")
-        return position, True
+        log = Log(*answer(lambda: self._consumer.get_watermark_offsets(here, _TIMEOUT_SECONDS)))
+        return judge(committed.offset, committed.metadata or "", expected, log)
 
     def close(self) -> None:
         """Let go of the connections."""
         self._consumer.close()
-
-    def _strange(self, source: Source, what: str) -> StrangeWorld:
-        return StrangeWorld(
-            f"the position of {self.name} in {source} {what}: to read the topic from its beginning, stop the group's workers and "
-            f"run `kafka-consumer-groups --delete-offsets --group {self.name} --topic {source.topic}`"
-        )
 
 
 class Claim:
@@ -106,7 +106,17 @@ class Claim:
     After an error it is of no more use: what was open is aborted by the next claim.
     """
 
-    def __init__(self, brokers: str, group: Group, source: Source, *, reached: Reached = unwatched) -> None:
+    def __init__(
+        self,
+        brokers: str,
+        group: Group,
+        source: Source,
+        changelog: Changelog | None = None,
+        *,
+        at: int | None = None,
+        reached: Reached = unwatched,
+    ) -> None:
+        """Raises StrangeWorld when the group's position makes no sense; with `at`, that is not looked at, and this is the position."""
         self._reached = reached
         self.source = source
         self._group = group
@@ -114,7 +124,25 @@ class Claim:
         self._producer = Producer({**_PRODUCER, "bootstrap.servers": brokers, "transactional.id": identity})
         self._producer.init_transactions(_TIMEOUT_SECONDS)
         reached(Step.CLAIMING)
-        self.position, self.committed = group.position(source)
+        expected = Expected(source.topic_id)
+        if changelog:
+            expected = Expected(source.topic_id, changelog.topic_id, changelog.format)
+        self.position, self.committed = self._found(expected) if at is None else (Position(at, source.topic_id), False)
+        # So that every commit says which state belongs to it.
+        self.position = replace(self.position, format=expected.format, changelog=expected.changelog)
+
+    def _found(self, expected: Expected) -> tuple[Position, bool]:
+        """Where to go on, and whether the group has committed there before."""
+        standing = self._group.standing(self.source, expected)
+        if standing.fault:
+            raise self.refusal(standing.fault)
+        if standing.position is None:
+            return Position(standing.log.begin, self.source.topic_id), False
+        return standing.position, True
+
+    def refusal(self, fault: Fault) -> StrangeWorld:
+        """The error with which a worker leaves the partition alone."""
+        return refusal(self._group.name, self.source.topic, self.source.partition, fault)
 
     def begin(self) -> None:
         """Begin a transaction."""

@@ -1,7 +1,7 @@
 """What a group has committed of a partition: an offset, and a note that travels in the offset's metadata.
 
-The note says of which topic the offset is (a topic made anew under the same name reuses offsets) and what is pending there
-(streams/pending.py). An offset without our note was set by something else.
+The note says of which topic the offset is (a topic made anew under the same name reuses offsets), what is pending there
+(streams/pending.py), and which state belongs to it (streams/state.py). An offset without our note was set by something else.
 """
 
 import json
@@ -22,7 +22,7 @@ class Position:
     """The next record to work on; `topic_id` is the broker's id of the topic.
 
     `tries`: how often the batch that begins here has failed (streams/tries.py). `format`: of the state that was committed with
-    it (streams/state.py), 0 without one.
+    it, 0 without one, and `changelog`: the broker's id of the topic that keeps it (streams/state.py).
     """
 
     offset: int
@@ -30,6 +30,7 @@ class Position:
     pending: Pending | None = None
     tries: int = 0
     format: int = 0
+    changelog: str = ""
 
     @property
     def note(self) -> str:
@@ -42,6 +43,8 @@ class Position:
             note["tries"] = self.tries
         if self.format:
             note["format"] = self.format
+        if self.changelog:
+            note["changelog"] = self.changelog
         return json.dumps(note, separators=(",", ":"))
 
     @classmethod
@@ -52,6 +55,8 @@ class Position:
             pending = (
                 Pending(read["pending"], datetime.fromtimestamp(read["since"], UTC)) if "pending" in read else None
             )
-            return cls(offset, read["topic"], pending, read.get("tries", 0), read.get("format", 0))
+            return cls(
+                offset, read["topic"], pending, read.get("tries", 0), read.get("format", 0), read.get("changelog", "")
+            )
         except (KeyError, TypeError) as error:
             raise ValueError("a note that is not safelight's") from error

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import (
     Consumer,
@@ -60,15 +60,18 @@ def ensure(settings: Settings) -> list[str]:
 def topic_ids(settings: Settings, topics: Iterable[Topic]) -> dict[str, str]:
     """The broker's id of each topic, by its name there: what tells a topic from one made anew.
 
-    Raises StrangeWorld when one is missing or has another number of partitions, and Unavailable without a broker.
+    Raises StrangeWorld when one is missing, has another number of partitions, or is a changelog that forgets what its agent has
+    to know, and Unavailable without a broker.
     """
-    found = _describe(_admin(settings), settings, topics)
+    admin = _admin(settings)
+    found = _describe(admin, settings, topics)
     for topic in topics:
         if topic not in found:
             raise StrangeWorld(
                 f"{settings.brokers} has no topic {settings.topic(topic)}: run `safelight topics --create`"
             )
         _check_partitions(settings, topic, found[topic])
+    _check_memory(admin, settings, [topic for topic in topics if topic.is_changelog])
     return {description.name: str(description.topic_id) for description in found.values()}
 
 
@@ -173,20 +176,53 @@ def _check_partitions(settings: Settings, topic: Topic, found: TopicDescription)
         )
 
 
-def _differences(admin: AdminClient, settings: Settings, found: dict[Topic, TopicDescription]) -> list[str]:
-    resources = {ConfigResource(ResourceType.TOPIC, settings.topic(topic)): topic for topic in found}
+class _Setting(NamedTuple):
+    topic: str
+    name: str
+    actual: str
+    declared: str
+
+    @property
+    def remedy(self) -> str:
+        value = f"[{self.declared}]" if "," in self.declared else self.declared
+        return f"`kafka-configs --alter --topic {self.topic} --add-config {self.name}={value}`"
+
+    @property
+    def forgets(self) -> bool:
+        """Whether a changelog forgets by it what its agent, or a local store, still has to know."""
+        if self.name == "cleanup.policy":
+            return "delete" in self.actual and "delete" not in self.declared
+        return self.name.endswith("retention.ms") and 0 <= int(self.actual) < int(self.declared)
+
+
+def _check_memory(admin: AdminClient, settings: Settings, changelogs: Iterable[Topic]) -> None:
+    found = list(_settings(admin, settings, changelogs))
+    by_age = {setting.topic for setting in found if setting.name == "cleanup.policy" and "delete" in setting.actual}
+    for setting in found:
+        if setting.forgets and (setting.name != "retention.ms" or setting.topic in by_age):
+            raise StrangeWorld(
+                f"{setting.topic} forgets too soon what its agent has to remember ({setting.name} is {setting.actual}, not "
+                f"{setting.declared}): {setting.remedy} makes it right, and `safelight topics` shows what is declared"
+            )
+
+
+def _differences(admin: AdminClient, settings: Settings, found: Iterable[Topic]) -> list[str]:
+    return [
+        f"{setting.topic}: {setting.name} is {setting.actual}, declared is {setting.declared} ({setting.remedy} makes it so)"
+        for setting in _settings(admin, settings, found)
+        if setting.actual != setting.declared
+    ]
+
+
+def _settings(admin: AdminClient, settings: Settings, topics: Iterable[Topic]) -> Iterator[_Setting]:
+    resources = {ConfigResource(ResourceType.TOPIC, settings.topic(topic)): topic for topic in topics}
     if not resources:
-        return []
-    differences = []
+        return
     for resource, future in admin.describe_configs(list(resources), request_timeout=_TIMEOUT_SECONDS).items():
         actual = future.result()
-        for name, declared in resources[resource].config.items():
-            if name in actual and actual[name].value != declared:
-                differences.append(
-                    f"{resource.name}: {name} is {actual[name].value}, declared is {declared} "
-                    f"(`kafka-configs --alter --topic {resource.name} --add-config {name}={declared}` makes it so)"
-                )
-    return differences
+        for name, declared in settings.declared(resources[resource]).config.items():
+            if name in actual:
+                yield _Setting(resource.name, name, actual[name].value, declared)
 
 
 def _create(admin: AdminClient, settings: Settings, topics: list[Topic]) -> list[Topic]:
@@ -194,8 +230,8 @@ def _create(admin: AdminClient, settings: Settings, topics: list[Topic]) -> list
     if not topics:
         return []
     new = [
-        NewTopic(settings.topic(topic), settings.partitions_of(topic), settings.replication, config=topic.config)
-        for topic in topics
+        NewTopic(settings.topic(topic), topic.partitions, settings.replication, config=topic.config)
+        for topic in map(settings.declared, topics)
     ]
     futures = admin.create_topics(new)
     made = []

@@ -1,6 +1,7 @@
 """`safelight topics` and `safelight migrate`: the contract, brought to a broker and to a database."""
 
 import json
+from datetime import timedelta
 
 from rich.table import Table
 
@@ -15,19 +16,20 @@ def topics(*, create: bool, as_json: bool) -> None:
     """Print the contract's topics, and which were created."""
     settings = Settings.read()
     created = provision.ensure(settings) if create else []
+    declared = [settings.declared(topic) for topic in TOPICS]
     console = stdout()
     if as_json:
         rows = [
-            {"topic": settings.topic(t), "partitions": settings.partitions_of(t), "key": t.key, "config": t.config}
-            for t in TOPICS
+            {"topic": settings.topic(t), "partitions": t.partitions, "key": t.key, "config": t.config} for t in declared
         ]
         console.print_json(json.dumps({"created": created, "topics": rows}))
         return
     table = Table("topic", "partitions", "key", "carries", "kept", box=None, pad_edge=False)
-    for topic in TOPICS:
-        kept = f"{topic.retention.days} days" if topic.retention else "by key"
+    for topic in declared:
+        age = f"{topic.retention / timedelta(days=1):g} days" if topic.retention else ""
+        kept = ", ".join(["by key"] * topic.is_changelog + [age] * bool(age))
         carries = ", ".join(topic.records) or "state"
-        table.add_row(settings.topic(topic), str(settings.partitions_of(topic)), topic.key, carries, kept)
+        table.add_row(settings.topic(topic), str(topic.partitions), topic.key, carries, kept)
     console.print(table)
     for name in created:
         console.print(f"created {name}", highlight=False)

@@ -11,7 +11,11 @@ SINCE = datetime(2026, 3, 1, 12, 0, 0, 125000, UTC)
 
 @pytest.mark.parametrize(
     "position",
-    [Position(7, "topic-id"), Position(7, "topic-id", Pending(41, SINCE)), Position(7, "topic-id", tries=2, format=1)],
+    [
+        Position(7, "topic-id"),
+        Position(7, "topic-id", Pending(41, SINCE)),
+        Position(7, "topic-id", tries=2, format=1, changelog="changelog-id"),
+    ],
 )
 def test_a_position_comes_back_from_its_offset_and_note(position):
     assert Position.of(position.offset, position.note) == position
