@@ -35,6 +35,7 @@ from schemas.errors import Unavailable
 from schemas.metrics import LAG
 from schemas.topics import METRICS
 from streams import provision
+from streams.changelog import changelog_of
 from streams.claim import Changelog, Claim, Group, Source
 from streams.consumer import BatchConsumer, BatchTransport
 from streams.consumer import Task as Claimed
@@ -189,7 +190,7 @@ class AgentApp(faust.App):
 
     def _claim(self, source: Source) -> Claimed:
         settings, work = self.settings, self._work
-        changelog = self._changelog(source.partition)
+        changelog = changelog_of(self.flow.changelog, settings, self._topic_ids, source.partition)
         claim = Claim(settings.brokers, self._group, source, changelog, reached=self.reached)
         if isinstance(work, Sink):
             return PendingTask(
@@ -212,13 +213,6 @@ class AgentApp(faust.App):
             threads=self._threads,
             reached=self.reached,
         )
-
-    def _changelog(self, partition: int) -> Changelog | None:
-        if self.flow.changelog is None:
-            return None
-        topic = self.settings.declared(self.flow.changelog)
-        name = self.settings.topic(topic)
-        return Changelog(name, self._topic_ids[name], partition, topic.format, topic.retention)
 
     def _state(self, claim: Claim, changelog: Changelog) -> Store:
         folder = self.slot.folder / str(claim.source)

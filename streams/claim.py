@@ -20,6 +20,9 @@ from streams.step import Reached, Step, unwatched
 _TIMEOUT_SECONDS = 30.0
 """Of every request: a broker that is away for longer ends the worker, and the next one waits for it."""
 
+_ACCEPTING_SECONDS = 600
+"""In which a whole state can be forgotten in one transaction; a broker allows 900 unless told otherwise."""
+
 _PRODUCER = {
     "partitioner": "murmur2_random",  # of the contract: the Java client's default (schemas/partitioning.py)
     "linger.ms": 5,
@@ -58,6 +61,13 @@ class Changelog:
     kept: timedelta | None = None
 
 
+def expected(source: Source, changelog: Changelog | None) -> Expected:
+    """What a note of ours says there."""
+    if changelog is None:
+        return Expected(source.topic_id)
+    return Expected(source.topic_id, changelog.topic_id, changelog.format)
+
+
 class Message(NamedTuple):
     """One record to publish; without a partition, the key decides."""
 
@@ -86,14 +96,14 @@ class Group:
         """What a transaction must name to commit positions of this group: the fence is the producer's, not a membership."""
         return self._consumer.consumer_group_metadata()
 
-    def standing(self, source: Source, expected: Expected) -> Standing:
+    def standing(self, source: Source, ours: Expected) -> Standing:
         """Where it stands. A commit whose transaction is still open is waited for."""
         here = TopicPartition(source.topic, source.partition)
         committed = self._consumer.committed([here], _TIMEOUT_SECONDS)[0]
         if committed.error:
             raise KafkaException(committed.error)
         log = Log(*answer(lambda: self._consumer.get_watermark_offsets(here, _TIMEOUT_SECONDS)))
-        return judge(committed.offset, committed.metadata or "", expected, log)
+        return judge(committed.offset, committed.metadata or "", ours, log)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -113,27 +123,28 @@ class Claim:
         source: Source,
         changelog: Changelog | None = None,
         *,
-        at: int | None = None,
+        at: Position | None = None,
         reached: Reached = unwatched,
     ) -> None:
-        """Raises StrangeWorld when the group's position makes no sense; with `at`, that is not looked at, and this is the position."""
+        """Raises StrangeWorld when the group's position makes no sense. With `at`, which an operator accepts, it goes on there."""
         self._reached = reached
         self.source = source
         self._group = group
         identity = f"{group.name}-{source}"
-        self._producer = Producer({**_PRODUCER, "bootstrap.servers": brokers, "transactional.id": identity})
+        config = {**_PRODUCER, "bootstrap.servers": brokers, "transactional.id": identity}
+        if at:
+            config["transaction.timeout.ms"] = _ACCEPTING_SECONDS * 1000
+        self._producer = Producer(config)
         self._producer.init_transactions(_TIMEOUT_SECONDS)
         reached(Step.CLAIMING)
-        expected = Expected(source.topic_id)
-        if changelog:
-            expected = Expected(source.topic_id, changelog.topic_id, changelog.format)
-        self.position, self.committed = self._found(expected) if at is None else (Position(at, source.topic_id), False)
+        ours = expected(source, changelog)
+        position, self.committed = (at, False) if at else self._found(ours)
         # So that every commit says which state belongs to it.
-        self.position = replace(self.position, format=expected.format, changelog=expected.changelog)
+        self.position = replace(position, format=ours.format, changelog=ours.changelog)
 
-    def _found(self, expected: Expected) -> tuple[Position, bool]:
+    def _found(self, ours: Expected) -> tuple[Position, bool]:
         """Where to go on, and whether the group has committed there before."""
-        standing = self._group.standing(self.source, expected)
+        standing = self._group.standing(self.source, ours)
         if standing.fault:
             raise self.refusal(standing.fault)
         if standing.position is None:

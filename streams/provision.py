@@ -27,6 +27,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it means to
 
 from schemas.errors import StrangeWorld, Unavailable
 from schemas.topics import TOPICS, Topic
+from streams.patience import answer
 from streams.settings import Settings
 from streams.topology import FLOWS, Flow
 
@@ -88,10 +89,10 @@ class Lag:
 
 def lag(settings: Settings, flows: Iterable[Flow] = FLOWS.values()) -> list[Lag]:
     """Of every agent, by the topics that it reads. Raises Unavailable without a broker, or without the topics."""
-    admin = _admin(settings)
+    admin, flows = _admin(settings), list(flows)
     try:
         with closing(_reader(settings)) as reader:
-            return [each for flow in flows for each in _lags(admin, reader, settings, flow)]
+            return answer(lambda: [each for flow in flows for each in _lags(admin, reader, settings, flow)])
     except KafkaException as error:
         raise Unavailable("Kafka", f"{settings.brokers}: {error.args[0].str()}") from error
 

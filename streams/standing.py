@@ -5,10 +5,11 @@ and nobody would see it. Such a fault is told in one line, with the command that
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NamedTuple
 
 from schemas.errors import StrangeWorld
-from streams.position import Position
+from streams.position import Pending, Position
 
 
 class Log(NamedTuple):
@@ -31,10 +32,14 @@ class Expected(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What is wrong with a position, in words that follow its name; `to`: what to accept instead, "" where nothing helps."""
+    """What is wrong with a position, in words that follow its name.
+
+    `to`: what to accept instead, "" where nothing helps; `otherwise`: what else could be accepted, and how to choose.
+    """
 
     what: str
     to: str
+    otherwise: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,16 @@ def expired(where: str) -> Fault:
     return Fault(f"has expired or was deleted, and {where} has entries of the partition", "beginning")
 
 
+def overdue(first: int, pending: Pending, longest: timedelta) -> Fault:
+    """Of rows that ClickHouse may have or not, and may have forgotten that it has."""
+    return Fault(
+        f"has rows of offsets {first} to {pending.last} pending since {pending.since:%Y-%m-%d %H:%M} UTC, longer than ClickHouse "
+        f"surely remembers inserts ({longest})",
+        str(first),
+        f" (they are sent again: doubled if it has them), `--to {pending.last + 1}` leaves them out (lost if it has not)",
+    )
+
+
 def refusal(group: str, topic: str, partition: int, fault: Fault) -> StrangeWorld:
     """The line with which a worker ends."""
     said = f"the position of {group} in {topic}-{partition} {fault.what}"
@@ -90,4 +105,4 @@ def refusal(group: str, topic: str, partition: int, fault: Fault) -> StrangeWorl
         return StrangeWorld(said)
     agent = group.rpartition("safelight-")[2]
     accept = f"safelight offsets accept {agent} --topic {topic} --partition {partition} --to {fault.to}"
-    return StrangeWorld(f"{said}: `safelight offsets` shows it, and `{accept}` accepts it")
+    return StrangeWorld(f"{said}: `safelight offsets` shows it, and `{accept}` accepts it{fault.otherwise}")

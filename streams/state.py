@@ -12,10 +12,10 @@ long after its time, or here and not there. Nobody may take what he finds for wh
 **Formats.** The changelog's format (schemas/topics.py) says how its values are read, and travels with every commit in the
 position's note. An agent whose format rises reads the older one too, since a changelog holds both until all is rewritten. In a
 rolling upgrade workers of both versions share the group: the older have their partitions as long as the newer have not committed
-there; once these have, an older one that is given such a partition refuses it and ends, is started again, and refuses until
-it is upgraded; the newer ones go on meanwhile, with whatever the group gives them. So nobody reads what he does not know, and the way back ends at
-the first commit (`safelight offsets accept AGENT --forget` begins with no state). A local store is of one format: another is
-thrown away and restored.
+there; once these have, an older one that is given such a partition refuses it and ends, is started again, and refuses until it
+is upgraded or the group gives the partition to a newer one. So nobody reads what he does not know; partitions may wait while the
+upgrade lasts; and the way back ends at the first commit (but for `safelight offsets accept AGENT --forget`, which begins with no
+state). A local store is of one format: another is thrown away and restored.
 """
 
 import fcntl
@@ -23,17 +23,15 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from rocksdict import AccessType, BlockBasedOptions, Options, Rdict, WriteBatch
 
 from schemas.topics import TOMBSTONES_KEPT
+from streams.changelog import changes_from, log, reading
 from streams.claim import Changelog, Claim
-from streams.patience import answer
 from streams.standing import expired
 from streams.step import Reached, Step, unwatched
 
@@ -41,9 +39,6 @@ _MARK = b"\0mark"  # no key of an agent: those are hashes
 
 _LONGEST_AWAY = TOMBSTONES_KEPT / 2
 """A store away for longer could miss deletions that compaction forgot; half, since the two clocks may differ."""
-
-_AT_ONCE = 20_000  # records of a changelog taken together
-_TIMEOUT_SECONDS = 30.0
 
 
 class Stateless:
@@ -125,7 +120,7 @@ class Store:
             mark = json.loads(self._db.get(_MARK) or b"{}")
         except (
             ValueError
-        ):  # opened with a time to live where there was none, or the other way round: the mark is cut or longer
+        ):  # a time to live where there was none, or none where there was: what is read is cut, or longer
             return -1
         if not mark or mark["topic"] != self.changelog.topic_id or mark.get("format") != self.changelog.format:
             return -1
@@ -147,58 +142,22 @@ def restored(folder: Path, claim: Claim, changelog: Changelog, brokers: str, *, 
 
 
 def restore(store: Store, brokers: str, reached: Reached = unwatched) -> int:
-    """Bring a store up to the end of its changelog and return how many records that took. Blocking.
+    """Bring a store up to the end of its changelog and return how many changes that took. Blocking.
 
     Only for the partition's owner: nobody else writes the changelog then.
     """
     read = 0
-    config = {
-        "bootstrap.servers": brokers,
-        "group.id": "-",  # required, and never used: nothing is committed
-        "enable.auto.commit": False,
-        "isolation.level": "read_committed",
-        # The end may be a transaction's marker, which is never delivered: only the broker can say that it is reached.
-        "enable.partition.eof": True,
-        "auto.offset.reset": "earliest",  # compaction may have removed the very record that comes next
-        "fetch.wait.max.ms": 50,
-        "fetch.queue.backoff.ms": 5,  # the default of a second makes a restore four times as slow
-        "log_level": 0,
-    }
-    changelog = store.changelog
-    with closing(Consumer(config)) as consumer:
-        here = TopicPartition(changelog.topic, changelog.partition, store.offset + 1)
-        low, high = answer(lambda: consumer.get_watermark_offsets(here, _TIMEOUT_SECONDS))
-        if store.offset >= high:  # the changelog has lost its end
+    with reading(brokers) as consumer:
+        begin, end = log(consumer, store.changelog)
+        if store.offset >= end:  # the changelog has lost its end
             store.clear()
-            here.offset = 0
-        if low == high or store.offset + 1 >= high:
+        if begin == end:
             return 0
-        consumer.assign([here])
-        done = False
-        while not done:
-            changes: dict[bytes, bytes | None] = {}
-            last = store.offset
-            for message in consumer.consume(_AT_ONCE, 0.2):
-                error = message.error()
-                if error is None:
-                    changes[message.key() or b""] = message.value()
-                    last = _offset(message)
-                    read += 1
-                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (the name confluent_kafka gives it)
-                    last = _offset(message) - 1
-                    done = True
-                else:
-                    raise KafkaException(error)
-            if last > store.offset:
-                store.apply(changes, last)
-                reached(Step.RESTORING)
+        for changes, last in changes_from(consumer, store.changelog, store.offset + 1, end):
+            store.apply(changes, last)
+            read += len(changes)
+            reached(Step.RESTORING)
     return read
-
-
-def _offset(message: Message) -> int:
-    offset = message.offset()
-    assert offset is not None  # noqa: S101 (for mypy: only a message that was not read has none)
-    return offset
 
 
 class Slot:
