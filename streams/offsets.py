@@ -7,13 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it means to export them, and does not say so
-    AdminClient,
-    OffsetSpec,
-)
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from schemas.errors import StrangeWorld, Unavailable
 from schemas.topics import Topic
@@ -23,7 +19,7 @@ from streams.claim import Changelog, Claim, Group, Source, expected
 from streams.patience import answer
 from streams.position import Position
 from streams.settings import Settings
-from streams.standing import Fault, Log, Standing, expired, judge, overdue
+from streams.standing import Fault, Standing, expired, judge, overdue
 from streams.state import Store, restore
 from streams.topology import Flow
 
@@ -61,9 +57,8 @@ def _look(settings: Settings, flow: Flow, entries: Entries) -> Iterator[Found]:
     partitions = [
         TopicPartition(name, n) for name, topic in topics.items() for n in range(settings.partitions_of(topic))
     ]
-    admin = _admin(settings)
-    logs = _logs(admin, partitions)
-    for at in _committed(admin, settings.group(flow.agent), partitions):
+    logs = provision.log_bounds(_admin(settings), partitions)
+    for at in provision.committed(settings, flow.agent, partitions):
         source = Source(at.topic, ids[at.topic], at.partition)
         changelog = changelog_of(flow.changelog, settings, ids, at.partition)
         standing = judge(at.offset, at.metadata or "", expected(source, changelog), logs[at.topic, at.partition])
@@ -84,24 +79,6 @@ def _doubt(found: Found, settings: Settings, entries: Callable[[], str]) -> Faul
     if pending and datetime.now(UTC) - pending.since > settings.pending_age:
         return overdue(position.offset, pending, settings.pending_age)
     return None
-
-
-def _committed(admin: AdminClient, group: str, partitions: list[TopicPartition]) -> list[TopicPartition]:
-    # Not by a consumer: one that reads what is committed waits for a transaction that a killed worker has left open.
-    asked = ConsumerGroupTopicPartitions(group, partitions)
-    answered = admin.list_consumer_group_offsets([asked], request_timeout=_TIMEOUT_SECONDS)[group].result()
-    return answered.topic_partitions or []
-
-
-def _logs(admin: AdminClient, partitions: list[TopicPartition]) -> dict[tuple[str, int], Log]:
-    spec: Any = OffsetSpec  # whose methods have no types
-    begins = admin.list_offsets(dict.fromkeys(partitions, spec.earliest()), request_timeout=_TIMEOUT_SECONDS)
-    ends = admin.list_offsets(
-        dict.fromkeys(partitions, spec.latest()),
-        isolation_level=IsolationLevel.READ_COMMITTED,
-        request_timeout=_TIMEOUT_SECONDS,
-    )
-    return {(at.topic, at.partition): Log(begins[at].result().offset, ends[at].result().offset) for at in partitions}
 
 
 def members(settings: Settings, agent: str) -> int:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -29,6 +28,7 @@ from schemas.errors import StrangeWorld, Unavailable
 from schemas.topics import TOPICS, Topic
 from streams.patience import answer
 from streams.settings import Settings
+from streams.standing import Log
 from streams.topology import FLOWS, Flow
 
 _LOG = logging.getLogger(__name__)
@@ -103,25 +103,47 @@ def _lags(admin: AdminClient, reader: Consumer, settings: Settings, flow: Flow) 
         for topic in flow.sources
         for partition in range(settings.partitions_of(topic))
     ]
-    group = settings.group(flow.agent)
-    # Not by a consumer: one that reads what is committed waits for a transaction that a killed worker has left open.
-    asked = ConsumerGroupTopicPartitions(group, partitions)
-    committed = admin.list_consumer_group_offsets([asked], request_timeout=_TIMEOUT_SECONDS)[group].result()
-    spec: Any = OffsetSpec  # whose methods have no types
-    lows = admin.list_offsets(dict.fromkeys(partitions, spec.earliest()), request_timeout=_TIMEOUT_SECONDS)
-    highs = admin.list_offsets(
-        dict.fromkeys(partitions, spec.latest()),
-        isolation_level=IsolationLevel.READ_COMMITTED,
-        request_timeout=_TIMEOUT_SECONDS,
-    )
-    for here in committed.topic_partitions or []:
-        position = max(here.offset, lows[here].result().offset)
-        records = highs[here].result().offset - position
+    logs = log_bounds(admin, partitions)
+    for here in committed(settings, flow.agent, partitions):
+        begin, end = logs[here.topic, here.partition]
+        position = max(here.offset, begin)
+        records = end - position
         if 0 < records <= _NEARLY:
             reader.assign([TopicPartition(here.topic, here.partition, position)])
             records = _count(reader)
             reader.unassign()
         yield Lag(flow.agent, here.topic, here.partition, position, records)
+
+
+def committed(settings: Settings, agent: str, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """What an agent's group has committed of each, with its note; the offset is negative where there is nothing.
+
+    Does not wait for a transaction that a killed worker has left open, as who reads only what is stable would.
+    """
+    config = {
+        "bootstrap.servers": settings.brokers,
+        "group.id": settings.group(agent),
+        "isolation.level": "read_uncommitted",
+    }
+    # Not by librdkafka's admin client: on a broker whose first group this is, its request is lost, and closing it can hang.
+    with closing(Consumer({**config, "enable.auto.commit": False, "log_level": 0})) as consumer:
+        found = consumer.committed(partitions, _TIMEOUT_SECONDS)
+    for here in found:
+        if here.error:
+            raise KafkaException(here.error)
+    return found
+
+
+def log_bounds(admin: AdminClient, partitions: list[TopicPartition]) -> dict[tuple[str, int], Log]:
+    """What each log has for a reader of committed records, by topic and partition."""
+    spec: Any = OffsetSpec  # whose methods have no types
+    begins = admin.list_offsets(dict.fromkeys(partitions, spec.earliest()), request_timeout=_TIMEOUT_SECONDS)
+    ends = admin.list_offsets(
+        dict.fromkeys(partitions, spec.latest()),
+        isolation_level=IsolationLevel.READ_COMMITTED,
+        request_timeout=_TIMEOUT_SECONDS,
+    )
+    return {(at.topic, at.partition): Log(begins[at].result().offset, ends[at].result().offset) for at in partitions}
 
 
 def _reader(settings: Settings) -> Consumer:

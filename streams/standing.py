@@ -91,8 +91,8 @@ def expired(where: str) -> Fault:
 def overdue(first: int, pending: Pending, longest: timedelta) -> Fault:
     """Of rows that ClickHouse may have or not, and may have forgotten that it has."""
     return Fault(
-        f"has rows of offsets {first} to {pending.last} pending since {pending.since:%Y-%m-%d %H:%M} UTC, longer than ClickHouse "
-        f"surely remembers inserts ({longest})",
+        f"has rows of offsets {first} to {pending.last} pending since {pending.since:%Y-%m-%d %H:%M} UTC, longer than "
+        f"SAFELIGHT_PENDING_AGE ({longest}), for which ClickHouse surely remembers inserts",
         str(first),
         f" (they are sent again: doubled if it has them), `--to {pending.last + 1}` leaves them out (lost if it has not)",
     )

@@ -52,8 +52,8 @@ def _of_records(found: Found, known: Position | None, target: int, again: str) -
         if target > 0:
             gone = f", and those below {begin} are gone from the log" if begin else ""
             yield f"records below {target} that it has not worked on are lost{gone}"
-    elif target > known.offset:
-        yield f"records {known.offset} to {target - 1} are passed over: photos among them are lost"
+    elif target > (reached := known.pending.last + 1 if known.pending else known.offset):
+        yield f"records {reached} to {target - 1} are passed over: photos among them are lost"
     elif target < known.offset:
         yield f"records {target} to {known.offset - 1} are worked on again: {again}"
 

@@ -53,11 +53,11 @@ def accept(
     settings = Settings.read()
     if forget and FLOWS[agent].changelog is None:
         raise typer.BadParameter(f"{agent} remembers nothing", param_hint="--forget")
+    chosen = _chosen(settings, _look(settings, [agent]), topic, partition)
+    plan = [(each, _target(each, to, forget=forget)) for each in chosen]
     members = offsets.members(settings, agent)
     if members:
         raise StrangeWorld(f"{settings.group(agent)} has {members} workers: stop them first, then run this again")
-    chosen = _chosen(settings, _look(settings, [agent]), topic, partition)
-    plan = [(each, _target(each, to, forget=forget)) for each in chosen]
     console = stdout()
     told = Console(stderr=True) if as_json else console
     if not plan:
