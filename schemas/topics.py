@@ -13,9 +13,19 @@ MAX_EVENT_BYTES = 1 << 20
 """The broker refuses a larger record: an event is a description of a photo, never the photo."""
 
 
+REMEMBER = timedelta(days=30)
+"""How long admit remembers event ids, unless SAFELIGHT_REMEMBER says otherwise."""
+
+TOMBSTONES_KEPT = timedelta(days=1)
+"""How long a changelog shows that a key was deleted: what was not read for longer may have missed it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic. `retention` None: kept by key (a changelog), not by age. `replicas`: on so many brokers."""
+    """One topic. `retention` None: its records are never too old. `replicas`: on so many brokers.
+
+    `format`: of a changelog's values, which rises when they change (streams/state.py); 0 for events, which name their schema.
+    """
 
     name: str
     key: str
@@ -23,6 +33,12 @@ class Topic:
     retention: timedelta | None
     partitions: int = PARTITIONS
     replicas: int = 1
+    format: int = 0
+
+    @property
+    def is_changelog(self) -> bool:
+        """Whether it is the durable form of a state, and kept by key."""
+        return self.format > 0
 
     @property
     def config(self) -> dict[str, str]:
@@ -31,12 +47,21 @@ class Topic:
         config = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(MAX_EVENT_BYTES)}
         # What is acknowledged is on two brokers: it outlives the loss of one, and of three one may be away.
         config |= {"min.insync.replicas": "2" if self.replicas > 2 else "1"}
-        if self.retention is None:
-            day = str(int(timedelta(days=1) / timedelta(milliseconds=1)))
+        policies = []
+        if self.is_changelog:
+            day = _milliseconds(timedelta(days=1))
             # What was deleted or overwritten is gone from the disk within two days at most.
-            return config | {"cleanup.policy": "compact", "max.compaction.lag.ms": day, "segment.ms": day}
-        milliseconds = str(int(self.retention / timedelta(milliseconds=1)))
-        return config | {"cleanup.policy": "delete", "retention.ms": milliseconds}
+            config |= {"max.compaction.lag.ms": day, "segment.ms": day}
+            config |= {"delete.retention.ms": _milliseconds(TOMBSTONES_KEPT)}
+            policies.append("compact")
+        if self.retention is not None:
+            config |= {"retention.ms": _milliseconds(self.retention)}
+            policies.append("delete")
+        return config | {"cleanup.policy": ",".join(policies)}
+
+
+def _milliseconds(duration: timedelta) -> str:
+    return str(duration // timedelta(milliseconds=1))
 
 
 _WEEK = timedelta(days=7)
@@ -48,7 +73,18 @@ GROUPED = Topic("photos.grouped", "owner_id", ("PhotoGrouped",), _WEEK)
 DEAD_LETTER = Topic("photos.dead_letter", "none", ("DeadLetter",), _WEEK, partitions=2)
 METRICS = Topic("ops.metrics", "worker", ("Metric",), timedelta(days=1), partitions=2)
 
-ADMIT_CHANGELOG = Topic("photos.admit.changelog", "keyed hash of owner and event_id", (), None)
-GROUP_CHANGELOG = Topic("photos.group.changelog", "keyed hash of owner and photo_id", (), None)
+
+def remembered_for(remember: timedelta) -> timedelta:
+    """How long admit's changelog has to keep an event id so that it is known for `remember`.
+
+    A repeat that comes in just in time may wait in photos.events for as long as that keeps it, and admit still has to know.
+    """
+    return remember + _WEEK
+
+
+ADMIT_CHANGELOG = Topic(
+    "photos.admit.changelog", "keyed hash of owner and event_id", (), remembered_for(REMEMBER), format=1
+)
+GROUP_CHANGELOG = Topic("photos.group.changelog", "keyed hash of owner and photo_id", (), None, format=1)
 
 TOPICS = (EVENTS, ADMITTED, ENRICHED, GROUPED, DEAD_LETTER, METRICS, ADMIT_CHANGELOG, GROUP_CHANGELOG)

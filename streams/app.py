@@ -36,16 +36,17 @@ from yarl import URL
 from agents.batch import Batch, Guarded
 from schemas.errors import Stuck, Unavailable
 from schemas.metrics import LAG
-from schemas.topics import METRICS, Topic
+from schemas.topics import METRICS
 from streams import provision
-from streams.claim import Claim, Group, Source
+from streams.changelog import changelog_of
+from streams.claim import Changelog, Claim, Group, Source
 from streams.consumer import BatchConsumer, BatchTransport
 from streams.consumer import Task as Claimed
 from streams.leaving import Deadline
 from streams.pace import Pace
 from streams.pending import PendingTask, Sink, read_range
 from streams.settings import Settings
-from streams.state import Changelog, Slot, Stateless, Store, restored
+from streams.state import Slot, Stateless, Store, restored
 from streams.step import Reached, Step, unwatched
 from streams.task import Task
 from streams.telemetry import MetricsTopic, Telemetry
@@ -210,7 +211,8 @@ class AgentApp(faust.App):
             self.batches.watchdog.sign(TP(source.topic, source.partition))
             self.reached(step)
 
-        claim = Claim(settings.brokers, self._group, source, reached=reached)
+        changelog = changelog_of(self.flow.changelog, settings, self._topic_ids, source.partition)
+        claim = Claim(settings.brokers, self._group, source, changelog, reached=reached)
         if isinstance(work, Sink):
             return PendingTask(
                 claim,
@@ -226,8 +228,8 @@ class AgentApp(faust.App):
         return Task(
             claim,
             work,
-            self._state(claim, self.flow.changelog, reached) if self.flow.changelog else Stateless(),
-            changelog=settings.topic(self.flow.changelog) if self.flow.changelog else None,
+            self._state(claim, changelog, reached) if changelog else Stateless(),
+            changelog=changelog.topic if changelog else None,
             topic=settings.topic,
             threads=self._threads,
             culprit=work.culprit if isinstance(work, Guarded) else None,
@@ -235,15 +237,9 @@ class AgentApp(faust.App):
             reached=reached,
         )
 
-    def _state(self, claim: Claim, changelog: Topic, reached: Reached) -> Store:
-        name, source = self.settings.topic(changelog), claim.source
-        return restored(
-            self.slot.folder / str(source),
-            Changelog(name, self._topic_ids[name], source.partition),
-            self.settings.brokers,
-            began=claim.committed,
-            reached=reached,
-        )
+    def _state(self, claim: Claim, changelog: Changelog, reached: Reached) -> Store:
+        folder = self.slot.folder / str(claim.source)
+        return restored(folder, claim, changelog, self.settings.brokers, reached=reached)
 
     # Watching
 

@@ -5,7 +5,8 @@ that is only asleep, at once, by the broker: nobody waits for a time-out, and no
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -13,10 +14,14 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from schemas.errors import StrangeWorld
 from streams.patience import answer
 from streams.position import Position
+from streams.standing import Expected, Fault, Log, Standing, judge, refusal
 from streams.step import Reached, Step, unwatched
 
 _TIMEOUT_SECONDS = 30.0
 """Of every request: a broker that is away for longer ends the worker, and the next one waits for it."""
+
+_ACCEPTING_SECONDS = 600
+"""In which a whole state can be forgotten in one transaction; a broker allows 900 unless told otherwise."""
 
 _PRODUCER = {
     "partitioner": "murmur2_random",  # of the contract: the Java client's default (schemas/partitioning.py)
@@ -41,6 +46,27 @@ class Source:
 
     def __str__(self) -> str:
         return f"{self.topic}-{self.partition}"
+
+
+@dataclass(frozen=True, slots=True)
+class Changelog:
+    """One partition of a changelog topic (streams/state.py); `topic_id` is the broker's id of the topic.
+
+    `format`: of its values, as far as this version knows it; `kept`: how long it keeps them, None for ever.
+    """
+
+    topic: str
+    topic_id: str
+    partition: int
+    format: int = 1
+    kept: timedelta | None = None
+
+
+def expected(source: Source, changelog: Changelog | None) -> Expected:
+    """What a note of ours says there."""
+    if changelog is None:
+        return Expected(source.topic_id)
+    return Expected(source.topic_id, changelog.topic_id, changelog.format)
 
 
 class Message(NamedTuple):
@@ -72,24 +98,14 @@ class Group:
         """What a transaction must name to commit positions of this group: the fence is the producer's, not a membership."""
         return self._consumer.consumer_group_metadata()
 
-    def position(self, source: Source) -> tuple[Position, bool]:
-        """Where to go on, and whether the group has committed there before. Raises StrangeWorld when that makes no sense."""
+    def standing(self, source: Source, ours: Expected) -> Standing:
+        """Where it stands. A commit whose transaction is still open is waited for."""
         here = TopicPartition(source.topic, source.partition)
         committed = self._consumer.committed([here], _TIMEOUT_SECONDS)[0]
         if committed.error:
             raise KafkaException(committed.error)
-        low, high = answer(lambda: self._consumer.get_watermark_offsets(here, _TIMEOUT_SECONDS))
-        if committed.offset < 0:
-            return Position(low, source.topic_id), False
-        try:
-            position = Position.of(committed.offset, committed.metadata or "")
-        except ValueError as error:
-            raise self._strange(source, "was set by something else than safelight") from error
-        if position.topic_id != source.topic_id:
-            raise self._strange(source, "belongs to an earlier topic of the same name")
-        if not low <= position.offset <= high:
-            raise self._strange(source, f"is {position.offset}, and the log has {low} to {high}")
-        return position, True
+        log = Log(*answer(lambda: self._consumer.get_watermark_offsets(here, _TIMEOUT_SECONDS)))
+        return judge(committed.offset, committed.metadata or "", ours, log)
 
     def end(self, source: Source) -> int:
         """The offset up to which the partition's log is committed."""
@@ -99,12 +115,6 @@ class Group:
         """Let go of the connections."""
         self._consumer.close()
 
-    def _strange(self, source: Source, what: str) -> StrangeWorld:
-        return StrangeWorld(
-            f"the position of {self.name} in {source} {what}: to read the topic from its beginning, stop the group's workers and "
-            f"run `kafka-consumer-groups --delete-offsets --group {self.name} --topic {source.topic}`"
-        )
-
 
 class Claim:
     """A partition that is ours alone. Blocking; raises KafkaException when another has claimed it since, or the broker is away.
@@ -112,16 +122,45 @@ class Claim:
     After an error it is of no more use: what was open is aborted by the next claim.
     """
 
-    def __init__(self, brokers: str, group: Group, source: Source, *, reached: Reached = unwatched) -> None:
+    def __init__(
+        self,
+        brokers: str,
+        group: Group,
+        source: Source,
+        changelog: Changelog | None = None,
+        *,
+        at: Position | None = None,
+        reached: Reached = unwatched,
+    ) -> None:
+        """Raises StrangeWorld when the group's position makes no sense. With `at`, which an operator accepts, it goes on there."""
         self._reached = reached
         self.source = source
         self._group = group
         identity = f"{group.name}-{source}"
-        self._producer = Producer({**_PRODUCER, "bootstrap.servers": brokers, "transactional.id": identity})
+        config = {**_PRODUCER, "bootstrap.servers": brokers, "transactional.id": identity}
+        if at:
+            config["transaction.timeout.ms"] = _ACCEPTING_SECONDS * 1000
+        self._producer = Producer(config)
         _connect(self._producer, source.topic)
         self._producer.init_transactions(_TIMEOUT_SECONDS)
         reached(Step.CLAIMING)
-        self.position, self.committed = group.position(source)
+        ours = expected(source, changelog)
+        position, self.committed = (at, False) if at else self._found(ours)
+        # So that every commit says which state belongs to it.
+        self.position = replace(position, format=ours.format, changelog=ours.changelog)
+
+    def _found(self, ours: Expected) -> tuple[Position, bool]:
+        """Where to go on, and whether the group has committed there before."""
+        standing = self._group.standing(self.source, ours)
+        if standing.fault:
+            raise self.refusal(standing.fault)
+        if standing.position is None:
+            return Position(standing.log.begin, self.source.topic_id), False
+        return standing.position, True
+
+    def refusal(self, fault: Fault) -> StrangeWorld:
+        """The error with which a worker leaves the partition alone."""
+        return refusal(self._group.name, self.source.topic, self.source.partition, fault)
 
     def begin(self) -> None:
         """Begin a transaction."""

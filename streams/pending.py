@@ -8,7 +8,7 @@ pending for too long is not sent.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -28,6 +28,7 @@ from streams.claim import Claim, Source
 from streams.pace import Pace
 from streams.patience import answer
 from streams.position import Pending, Position
+from streams.standing import expired, overdue
 from streams.step import Reached, Step, unwatched
 from streams.telemetry import timed
 from streams.threads import finish
@@ -51,13 +52,15 @@ class Writer(Protocol):
 class Sink:
     """What store does with a batch: records to rows (at most one Rows a table), and who writes those.
 
-    `culprit`: the rows of one record on which that fails every time, by a detail and a time (agents/culprit.py).
+    `culprit`: the rows of one record on which that fails every time, by a detail and a time (agents/culprit.py). `entries`: the
+    table that has rows of a partition (topic, number) already, "" if none has.
     """
 
     rows: Callable[[Batch], list[Rows]]
     writer: Writer
     retry: Retry
     culprit: Callable[[Batch, str, datetime], list[Rows]] | None = None
+    entries: Callable[[str, int], Awaitable[str]] | None = None
 
 
 Blocks = Sequence[tuple[Rows, bytes]]
@@ -101,7 +104,11 @@ class PendingTask:
         return position.pending.last + 1 if position.pending else position.offset
 
     async def settle(self) -> None:
-        """Finish what was pending when the partition's last owner, or we ourselves, were interrupted."""
+        """Finish what was pending when the partition's last owner, or we ourselves, were interrupted.
+
+        Raises StrangeWorld when there is no position, and yet rows of the partition are there.
+        """
+        await self._check_begun()
         position, pending = self._claim.position, self._claim.position.pending
         if pending is None:
             return
@@ -109,6 +116,13 @@ class PendingTask:
         batch = Batch(self._topic, self._claim.source.partition, records)
         await self._insert(await self._blocks(pending, batch, pending.culprit))
         await self._commit(passed(position, pending.last + 1, culprit=bool(pending.culprit)))
+
+    async def _check_begun(self) -> None:
+        if self._sink.entries is None or self._claim.committed:
+            return
+        look = partial(self._sink.entries, self._topic, self._claim.source.partition)
+        if table := await self._sink.retry(look):
+            raise self._claim.refusal(expired(f"ClickHouse's {table}"))
 
     async def run(self, batch: Batch) -> None:
         """Work on a batch and commit it; when it has failed before, by parts (streams/tries.py)."""
@@ -179,15 +193,10 @@ class PendingTask:
         return f"{source.topic_id}:{source.partition}:{position.offset}-{last}:{table.name}"
 
     def _check_age(self) -> None:
-        """Raises StrangeWorld when ClickHouse may have forgotten that it has the rows."""
+        """Raises StrangeWorld when ClickHouse may have forgotten that it has the rows: sending them could double them."""
         pending = self._claim.position.pending
         if pending and self._clock() - pending.since > self._longest:
-            source, first = self._claim.source, self._claim.position.offset
-            raise StrangeWorld(
-                f"rows of {source}, offsets {first} to {pending.last}, are pending since {pending.since:%Y-%m-%d %H:%M} UTC, longer "
-                f"than ClickHouse surely remembers inserts ({self._longest}): if it has none of them, start once with a larger "
-                "SAFELIGHT_PENDING_AGE"
-            )
+            raise self._claim.refusal(overdue(self._claim.position.offset, pending, self._longest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +228,8 @@ def read_range(brokers: str, source: Source, first: int, last: int) -> list[Reco
         low, _ = answer(lambda: consumer.get_watermark_offsets(here, _SILENCE_SECONDS))
         if low > first:
             raise StrangeWorld(
-                f"rows of {source}, offsets {first} to {last}, are pending, and the log begins at {low}: its retention is shorter "
-                "than the store worker was away"
+                f"rows of {source}, offsets {first} to {last}, are pending, and the log begins at {low} by now: start the worker "
+                "again, and it names the command that accepts the loss"
             )
         consumer.assign([here])
         return list(_up_to(last, consumer))

@@ -1,7 +1,7 @@
 """What a group has committed of a partition: an offset, and a note that travels in the offset's metadata.
 
-The note says of which topic the offset is (a topic made anew under the same name reuses offsets) and what is pending there
-(streams/pending.py). An offset without our note was set by something else.
+The note says of which topic the offset is (a topic made anew under the same name reuses offsets), what is pending there
+(streams/pending.py), and which state belongs to it (streams/state.py). An offset without our note was set by something else.
 """
 
 import json
@@ -26,8 +26,8 @@ class Position:
     """The next record to work on; `topic_id` is the broker's id of the topic.
 
     `tries`: how often the batch that begins here has failed, `suspect`: the last offset of that batch, `culprits`: how many
-    records in a row were rejected before this one (streams/tries.py). `format`: of the state that was committed with it
-    (streams/state.py), 0 without one.
+    records in a row were rejected before this one (streams/tries.py). `format`: of the state that was committed with it, 0
+    without one, and `changelog`: the broker's id of the topic that keeps it (streams/state.py).
     """
 
     offset: int
@@ -37,6 +37,7 @@ class Position:
     format: int = 0
     suspect: int = -1
     culprits: int = 0
+    changelog: str = ""
 
     @property
     def note(self) -> str:
@@ -54,6 +55,8 @@ class Position:
             note["culprits"] = self.culprits
         if self.format:
             note["format"] = self.format
+        if self.changelog:
+            note["changelog"] = self.changelog
         return json.dumps(note, separators=(",", ":"))
 
     @classmethod
@@ -74,6 +77,7 @@ class Position:
                 format=read.get("format", 0),
                 suspect=read.get("suspect", -1),
                 culprits=read.get("culprits", 0),
+                changelog=read.get("changelog", ""),
             )
         except (KeyError, TypeError) as error:
             raise ValueError("a note that is not safelight's") from error

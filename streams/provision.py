@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
+from typing import NamedTuple
 
 from confluent_kafka import (
     Consumer,
@@ -26,6 +27,7 @@ from schemas.errors import StrangeWorld, Unavailable
 from schemas.topics import TOPICS, Topic
 from streams.patience import answer
 from streams.settings import Settings
+from streams.standing import Log
 from streams.topology import FLOWS, Flow
 
 _LOG = logging.getLogger(__name__)
@@ -42,18 +44,17 @@ def ensure(settings: Settings) -> list[str]:
     Of those that exist, settings that differ from the declared ones are logged as warnings, since an operator may have meant
     them. Raises StrangeWorld for another number of partitions, which moves keys, and Unavailable without a broker.
     """
-    admin = _admin(settings)
-    found = _describe(admin, settings, TOPICS)
+    found = _describe(settings, TOPICS)
     for topic, description in found.items():
         _check_partitions(settings, topic, description)
-    made = _create(admin, settings, [topic for topic in TOPICS if topic not in found])
-    found = _wait_for(admin, settings, TOPICS)
+    made = _create(settings, [topic for topic in TOPICS if topic not in found])
+    found = _wait_for(settings, TOPICS)
     for topic, description in found.items():
         _check_partitions(settings, topic, description)
         replicas = len(description.partitions[0].replicas)
         if replicas != settings.replication:
             _LOG.warning("%s has %d replica(s), declared are %d", description.name, replicas, settings.replication)
-    for difference in _differences(admin, settings, found):
+    for difference in _differences(settings, found):
         _LOG.warning("%s", difference)
     return [settings.topic(topic) for topic in made]
 
@@ -61,15 +62,17 @@ def ensure(settings: Settings) -> list[str]:
 def topic_ids(settings: Settings, topics: Iterable[Topic]) -> dict[str, str]:
     """The broker's id of each topic, by its name there: what tells a topic from one made anew.
 
-    Raises StrangeWorld when one is missing or has another number of partitions, and Unavailable without a broker.
+    Raises StrangeWorld when one is missing, has another number of partitions, or is a changelog that forgets what its agent has
+    to know, and Unavailable without a broker.
     """
-    found = _describe(_admin(settings), settings, topics)
+    found = _describe(settings, topics)
     for topic in topics:
         if topic not in found:
             raise StrangeWorld(
                 f"{settings.brokers} has no topic {settings.topic(topic)}: run `safelight topics --create`"
             )
         _check_partitions(settings, topic, found[topic])
+    _check_memory(settings, [topic for topic in topics if topic.is_changelog])
     return {description.name: str(description.topic_id) for description in found.values()}
 
 
@@ -101,13 +104,10 @@ def _lags(reader: Consumer, settings: Settings, flow: Flow) -> Iterator[Lag]:
         for topic in flow.sources
         for partition in range(settings.partitions_of(topic))
     ]
-    # Stable or not: one that reads what is committed waits for a transaction that a killed worker has left open.
-    with closing(_reader(settings, settings.group(flow.agent), isolation="read_uncommitted")) as group:
-        committed = answer(lambda: group.committed(partitions, _TIMEOUT_SECONDS))
-    for here in committed:
-        low, high = answer(partial(reader.get_watermark_offsets, here, _TIMEOUT_SECONDS))
-        position = max(here.offset, low)
-        records = high - position
+    for here in committed(settings, flow.agent, partitions):
+        log = log_of(reader, here)
+        position = max(here.offset, log.begin)
+        records = log.end - position
         if 0 < records <= _NEARLY:
             reader.assign([TopicPartition(here.topic, here.partition, position)])
             records = _count(reader)
@@ -115,8 +115,30 @@ def _lags(reader: Consumer, settings: Settings, flow: Flow) -> Iterator[Lag]:
         yield Lag(flow.agent, here.topic, here.partition, position, records)
 
 
+def committed(settings: Settings, agent: str, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """What an agent's group has committed of each, with its note; the offset is negative where there is nothing.
+
+    Does not wait for a transaction that a killed worker has left open, as who reads only what is stable would.
+    """
+    with closing(_reader(settings, settings.group(agent), isolation="read_uncommitted")) as group:
+        found = answer(lambda: group.committed(partitions, _TIMEOUT_SECONDS))
+    for here in found:
+        if here.error:
+            raise KafkaException(here.error)
+    return found
+
+
+def log_of(reader: Consumer, partition: TopicPartition) -> Log:
+    """What the partition's log has for a reader of committed records, if that is what the consumer is."""
+    return Log(*answer(lambda: reader.get_watermark_offsets(partition, _TIMEOUT_SECONDS)))
+
+
+def reading(settings: Settings) -> Consumer:
+    """A reader of committed records that joins no group; to be closed."""
+    return _reader(settings)
+
+
 def _reader(settings: Settings, group: str = "-", *, isolation: str = "read_committed") -> Consumer:
-    """That never joins the group, and commits nothing."""
     return Consumer(
         {
             "bootstrap.servers": settings.brokers,
@@ -143,7 +165,8 @@ def _count(consumer: Consumer) -> int:
     return number
 
 
-def _admin(settings: Settings) -> AdminClient:
+def admin(settings: Settings) -> AdminClient:
+    """The process's admin client."""
     return _admin_of(settings.brokers)
 
 
@@ -153,11 +176,11 @@ def _admin_of(brokers: str) -> AdminClient:
     return AdminClient({"bootstrap.servers": brokers, "log_level": 0})
 
 
-def _describe(admin: AdminClient, settings: Settings, topics: Iterable[Topic]) -> dict[Topic, TopicDescription]:
+def _describe(settings: Settings, topics: Iterable[Topic]) -> dict[Topic, TopicDescription]:
     """Those of the topics that are there."""
     named = {settings.topic(topic): topic for topic in topics}
     found = {}
-    futures = admin.describe_topics(TopicCollection(list(named)), request_timeout=_QUICKLY_SECONDS)
+    futures = admin(settings).describe_topics(TopicCollection(list(named)), request_timeout=_QUICKLY_SECONDS)
     for name, future in futures.items():
         try:
             found[named[name]] = future.result()
@@ -175,23 +198,56 @@ def _check_partitions(settings: Settings, topic: Topic, found: TopicDescription)
         )
 
 
-def _differences(admin: AdminClient, settings: Settings, found: dict[Topic, TopicDescription]) -> list[str]:
-    resources = {ConfigResource(ResourceType.TOPIC, settings.topic(topic)): topic for topic in found}
+class _Setting(NamedTuple):
+    topic: str
+    name: str
+    actual: str
+    declared: str
+
+    @property
+    def remedy(self) -> str:
+        value = f"[{self.declared}]" if "," in self.declared else self.declared
+        return f"`kafka-configs --alter --topic {self.topic} --add-config {self.name}={value}`"
+
+    @property
+    def forgets(self) -> bool:
+        """Whether a changelog forgets by it what its agent, or a local store, still has to know."""
+        if self.name == "cleanup.policy":
+            return "delete" in self.actual and "delete" not in self.declared
+        return self.name.endswith("retention.ms") and 0 <= int(self.actual) < int(self.declared)
+
+
+def _check_memory(settings: Settings, changelogs: Iterable[Topic]) -> None:
+    found = list(_settings(settings, changelogs))
+    by_age = {setting.topic for setting in found if setting.name == "cleanup.policy" and "delete" in setting.actual}
+    for setting in found:
+        if setting.forgets and (setting.name != "retention.ms" or setting.topic in by_age):
+            raise StrangeWorld(
+                f"{setting.topic} forgets too soon what its agent has to remember ({setting.name} is {setting.actual}, not "
+                f"{setting.declared}): {setting.remedy} makes it right, and `safelight topics` shows what is declared"
+            )
+
+
+def _differences(settings: Settings, found: Iterable[Topic]) -> list[str]:
+    return [
+        f"{setting.topic}: {setting.name} is {setting.actual}, declared is {setting.declared} ({setting.remedy} makes it so)"
+        for setting in _settings(settings, found)
+        if setting.actual != setting.declared
+    ]
+
+
+def _settings(settings: Settings, topics: Iterable[Topic]) -> Iterator[_Setting]:
+    resources = {ConfigResource(ResourceType.TOPIC, settings.topic(topic)): topic for topic in topics}
     if not resources:
-        return []
-    differences = []
-    for resource, future in admin.describe_configs(list(resources), request_timeout=_TIMEOUT_SECONDS).items():
+        return
+    for resource, future in admin(settings).describe_configs(list(resources), request_timeout=_TIMEOUT_SECONDS).items():
         actual = future.result()
         for name, declared in settings.declared(resources[resource]).config.items():
-            if name in actual and actual[name].value != declared:
-                differences.append(
-                    f"{resource.name}: {name} is {actual[name].value}, declared is {declared} "
-                    f"(`kafka-configs --alter --topic {resource.name} --add-config {name}={declared}` makes it so)"
-                )
-    return differences
+            if name in actual:
+                yield _Setting(resource.name, name, actual[name].value, declared)
 
 
-def _create(admin: AdminClient, settings: Settings, topics: list[Topic]) -> list[Topic]:
+def _create(settings: Settings, topics: list[Topic]) -> list[Topic]:
     """Those that were made: somebody else may have been quicker with the others."""
     if not topics:
         return []
@@ -199,7 +255,7 @@ def _create(admin: AdminClient, settings: Settings, topics: list[Topic]) -> list
         NewTopic(settings.topic(topic), topic.partitions, topic.replicas, config=topic.config)
         for topic in map(settings.declared, topics)
     ]
-    futures = admin.create_topics(new)
+    futures = admin(settings).create_topics(new)
     made = []
     for topic in topics:
         try:
@@ -212,10 +268,10 @@ def _create(admin: AdminClient, settings: Settings, topics: list[Topic]) -> list
     return made
 
 
-def _wait_for(admin: AdminClient, settings: Settings, topics: Sequence[Topic]) -> dict[Topic, TopicDescription]:
+def _wait_for(settings: Settings, topics: Sequence[Topic]) -> dict[Topic, TopicDescription]:
     """Until the broker's metadata has them all: a topic that was just made is not there at once."""
     end = time.monotonic() + _TIMEOUT_SECONDS
-    while len(found := _describe(admin, settings, topics)) < len(topics):
+    while len(found := _describe(settings, topics)) < len(topics):
         if time.monotonic() > end:
             raise Unavailable("Kafka", f"topics made on {settings.brokers} do not appear")
         time.sleep(_PAUSE_SECONDS)

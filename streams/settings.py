@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from schemas.topics import PARTITIONS, Topic
+from schemas.topics import ADMIT_CHANGELOG, PARTITIONS, REMEMBER, Topic, remembered_for
 
 STACK_SETTINGS = "settings.env"
 """File in the data folder where a running stack says how to reach it."""
@@ -37,9 +37,7 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Key of the hashes under which ids are remembered; the same on every worker, for good.",
     )
-    remember: timedelta = Field(
-        timedelta(days=30), description="How long admit remembers event ids (ISO 8601 or seconds)."
-    )
+    remember: timedelta = Field(REMEMBER, description="How long admit remembers event ids (ISO 8601 or seconds).")
 
     object_roots: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="URLs under which photos may be read, comma separated."
@@ -102,5 +100,6 @@ class Settings(BaseSettings):
         return self.partitions if topic.partitions == PARTITIONS else topic.partitions
 
     def declared(self, topic: Topic) -> Topic:
-        """The topic with the partitions and the replicas that these settings give it."""
-        return replace(topic, partitions=self.partitions_of(topic), replicas=self.replication)
+        """The topic with the partitions, the replicas and the retention that these settings give it."""
+        retention = remembered_for(self.remember) if topic.name == ADMIT_CHANGELOG.name else topic.retention
+        return replace(topic, partitions=self.partitions_of(topic), replicas=self.replication, retention=retention)

@@ -3,6 +3,19 @@
 A store may lag behind its changelog, never run ahead of it: changes are applied after their commit, in one write with a mark
 that says how far the store has come. So opening it again reads only what it missed. A store that cannot be sure of itself is
 thrown away: Kafka has everything.
+
+**Memory that is bounded by time.** Where a changelog keeps its records for a time only (schemas/topics.py), its stores are
+opened with that time to live, which frees their space. What is expired is for the agent to say, by the timestamps of records:
+RocksDB counts from when an entry was written here, so a restore gives every entry a new life on the disk, and one may be read
+long after its time, or here and not there. Nobody may take what he finds for what is remembered.
+
+**Formats.** The changelog's format (schemas/topics.py) says how its values are read, and travels with every commit in the
+position's note. An agent whose format rises reads the older one too, since a changelog holds both until all is rewritten. In a
+rolling upgrade workers of both versions share the group: the older have their partitions as long as the newer have not committed
+there; once these have, an older one that is given such a partition refuses it and ends, is started again, and refuses until it
+is upgraded or the group gives the partition to a newer one. So nobody reads what he does not know; partitions may wait while the
+upgrade lasts; and the way back ends at the first commit (but for `safelight offsets accept AGENT --forget`, which begins with no
+state). A local store is of one format: another is thrown away and restored.
 """
 
 import fcntl
@@ -10,34 +23,22 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from rocksdict import BlockBasedOptions, Options, Rdict, WriteBatch
+from rocksdict import AccessType, BlockBasedOptions, Options, Rdict, WriteBatch
 
-from schemas.errors import StrangeWorld
-from streams.patience import answer
+from schemas.topics import TOMBSTONES_KEPT
+from streams.changelog import changes_from, log, reading
+from streams.claim import Changelog, Claim
+from streams.standing import expired
 from streams.step import Reached, Step, unwatched
 
 _MARK = b"\0mark"  # no key of an agent: those are hashes
 
-# Half of the broker's delete.retention.ms (a day): a store away for longer could miss deletions that compaction forgot.
-_LONGEST_AWAY_SECONDS = 12 * 3600
-_AT_ONCE = 20_000  # records of a changelog taken together
-_BRIEFLY_SECONDS = 0.02  # which are waited out at a changelog's end too: the partition waits with it
-_TIMEOUT_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Changelog:
-    """One partition of a changelog topic; `topic_id` is the broker's id of the topic."""
-
-    topic: str
-    topic_id: str
-    partition: int
+_LONGEST_AWAY = TOMBSTONES_KEPT / 2
+"""A store away for longer could miss deletions that compaction forgot; half, since the two clocks may differ."""
 
 
 class Stateless:
@@ -64,15 +65,12 @@ class Store:
 
     def __init__(self, folder: Path, changelog: Changelog, *, clock: Callable[[], float] = time.time) -> None:
         self.changelog = changelog
+        self._folder = folder
         self._clock = clock
-        self._db = _open(folder)
-        mark = self._mark()
-        if mark and not self._trusts(mark):
-            self._db.close()
-            shutil.rmtree(folder)
-            self._db = _open(folder)
-            mark = {}
-        self.offset: int = mark.get("offset", -1)
+        self._db = _open(folder, changelog.kept)
+        self.offset = self._trusted()
+        if self.offset < 0:
+            self.clear()
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The value of each key, None where there is none, in the order of the keys."""
@@ -89,7 +87,12 @@ class Store:
                 batch.delete(key)
             else:
                 batch.put(key, value)
-        mark = {"topic": self.changelog.topic_id, "offset": offset, "at": self._clock()}
+        mark = {
+            "topic": self.changelog.topic_id,
+            "format": self.changelog.format,
+            "offset": offset,
+            "at": self._clock(),
+        }
         batch.put(_MARK, json.dumps(mark).encode())
         self._db.write(batch)
         self.offset = offset
@@ -98,86 +101,63 @@ class Store:
         """Everything that it holds, by key."""
         return ((bytes(key), value) for key, value in self._db.items() if key != _MARK)  # type: ignore[arg-type]  # raw mode
 
+    def clear(self) -> None:
+        """Begin again with nothing."""
+        self._db.close()
+        shutil.rmtree(self._folder)
+        self._db = _open(self._folder, self.changelog.kept)
+        self.offset = -1
+
     def close(self) -> None:
         """Close it, as of now up to date."""
         if self.offset >= 0:
             self.apply({}, self.offset)
         self._db.close()
 
-    def _mark(self) -> dict[str, int]:
-        return dict(json.loads(self._db.get(_MARK) or b"{}"))
+    def _trusted(self) -> int:
+        """How far it has come, -1 if it is not to be trusted."""
+        try:
+            mark = json.loads(self._db.get(_MARK) or b"{}")
+        except (
+            ValueError
+        ):  # a time to live where there was none, or none where there was: what is read is cut, or longer
+            return -1
+        if not mark or mark["topic"] != self.changelog.topic_id or mark.get("format") != self.changelog.format:
+            return -1
+        away = self._clock() - mark["at"]
+        return int(mark["offset"]) if away < _LONGEST_AWAY.total_seconds() else -1
 
-    def _trusts(self, mark: Mapping[str, object]) -> bool:
-        away = self._clock() - float(str(mark["at"]))
-        return mark["topic"] == self.changelog.topic_id and away < _LONGEST_AWAY_SECONDS
 
-
-def restored(folder: Path, changelog: Changelog, brokers: str, *, began: bool, reached: Reached = unwatched) -> Store:
+def restored(folder: Path, claim: Claim, changelog: Changelog, brokers: str, *, reached: Reached = unwatched) -> Store:
     """The store in a folder, brought up to the end of its changelog. Blocking; for the owner of the partition alone.
 
-    `began`: whether the partition has a committed position. Raises StrangeWorld when it has none, and yet a state.
+    Raises StrangeWorld when the partition has no committed position, and yet a state.
     """
     store = Store(folder, changelog)
     restore(store, brokers, reached)
-    if not began and next(store.items(), None):
+    if not claim.committed and next(store.items(), None):
         store.close()
-        raise StrangeWorld(
-            f"{changelog.topic}-{changelog.partition} remembers records, and its group has no position any more (it expired, or was "
-            f"deleted): to begin anew, delete {changelog.topic} and run `safelight topics --create`"
-        )
+        raise claim.refusal(expired(changelog.topic))
     return store
 
 
 def restore(store: Store, brokers: str, reached: Reached = unwatched) -> int:
-    """Bring a store up to the end of its changelog and return how many records that took. Blocking.
+    """Bring a store up to the end of its changelog and return how many changes that took. Blocking.
 
     Only for the partition's owner: nobody else writes the changelog then.
     """
     read = 0
-    config = {
-        "bootstrap.servers": brokers,
-        "group.id": "-",  # required, and never used: nothing is committed
-        "enable.auto.commit": False,
-        "isolation.level": "read_committed",
-        # The end may be a transaction's marker, which is never delivered: only the broker can say that it is reached.
-        "enable.partition.eof": True,
-        "auto.offset.reset": "earliest",  # compaction may have removed the very record that comes next
-        "fetch.wait.max.ms": 50,
-        "fetch.queue.backoff.ms": 5,  # the default of a second makes a restore four times as slow
-        "log_level": 0,
-    }
-    changelog = store.changelog
-    with closing(Consumer(config)) as consumer:
-        here = TopicPartition(changelog.topic, changelog.partition, store.offset + 1)
-        low, high = answer(lambda: consumer.get_watermark_offsets(here, _TIMEOUT_SECONDS))
-        if low == high or store.offset + 1 >= high:
+    with reading(brokers) as consumer:
+        begin, end = log(consumer, store.changelog)
+        if store.offset >= end:  # the changelog has lost its end
+            store.clear()
+        if begin == end:
             return 0
-        consumer.assign([here])
-        done = False
-        while not done:
-            changes: dict[bytes, bytes | None] = {}
-            last = store.offset
-            for message in consumer.consume(_AT_ONCE, _BRIEFLY_SECONDS):
-                error = message.error()
-                if error is None:
-                    changes[message.key() or b""] = message.value()
-                    last = _offset(message)
-                    read += 1
-                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (the name confluent_kafka gives it)
-                    last = _offset(message) - 1
-                    done = True
-                else:
-                    raise KafkaException(error)
-            if last > store.offset:
-                store.apply(changes, last)
-                reached(Step.RESTORING)
+        for changes, last in changes_from(consumer, store.changelog, store.offset + 1, end):
+            store.apply(changes, last)
+            read += len(changes)
+            reached(Step.RESTORING)
     return read
-
-
-def _offset(message: Message) -> int:
-    offset = message.offset()
-    assert offset is not None  # noqa: S101 (for mypy: only a message that was not read has none)
-    return offset
 
 
 class Slot:
@@ -202,7 +182,7 @@ class Slot:
         self._lock.close()
 
 
-def _open(folder: Path) -> Rdict:
+def _open(folder: Path, kept: timedelta | None) -> Rdict:
     options = Options(raw_mode=True)
     # A worker has a store a partition: what is 64 MB by default is 8 here.
     options.set_write_buffer_size(8 << 20)
@@ -211,4 +191,6 @@ def _open(folder: Path) -> Rdict:
     blocks.set_bloom_filter(10, block_based=False)  # most keys that are asked for are new
     options.set_block_based_table_factory(blocks)
     folder.mkdir(parents=True, exist_ok=True)
-    return Rdict(str(folder), options)
+    if kept is None:
+        return Rdict(str(folder), options)
+    return Rdict(str(folder), options, access_type=AccessType.with_ttl(int(kept.total_seconds())))

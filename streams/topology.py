@@ -9,7 +9,7 @@ every worker's metrics travel on ops.metrics; store reads both.
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
 
@@ -117,6 +117,7 @@ async def _group(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
 async def _store(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
     from agents import culprit  # noqa: PLC0415
     from agents.store import store  # noqa: PLC0415
+    from sinks.clickhouse.entries import TABLES  # noqa: PLC0415
     from sinks.clickhouse.writer import ClickHouseWriter  # noqa: PLC0415
 
     retry = Retry("clickhouse", on_wait=partial(measure.count, WAITED, dependency="clickhouse"))
@@ -130,17 +131,26 @@ async def _store(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
         )
     )
     try:
-        remembered = inserts_within(settings.pending_age) * (settings.partitions + DEAD_LETTER.partitions)
-        if writer.memory.inserts < remembered or (writer.memory.age or settings.pending_age) < settings.pending_age:
+        worth = max(settings.pending_age, _DAY)
+        remembered = inserts_within(worth) * (settings.partitions + DEAD_LETTER.partitions)
+        if writer.memory.inserts < remembered or (writer.memory.age or worth) < worth:
             raise StrangeWorld(
                 f"ClickHouse's tables in {settings.database} remember too few inserts ({writer.memory.inserts} of {remembered}) or forget "
-                "them too soon: lower SAFELIGHT_PENDING_AGE, or make the database anew and run `safelight migrate`"
+                f"them too soon to be worth {worth}: `safelight migrate` makes them remember enough for a day, which is the least"
             )
         rejected = partial(culprit.of_store, version=version("safelight"), measure=measure)
-        yield Sink(partial(store, measure=measure), writer, retry, rejected)
+
+        async def entries(topic: str, partition: int) -> str:
+            partitions = {topic.name: settings.partitions_of(topic) for topic in (GROUPED, DEAD_LETTER, METRICS)}
+            return TABLES[topic] if await writer.holds(topic, partition, partitions[topic]) else ""
+
+        yield Sink(partial(store, measure=measure), writer, retry, rejected, entries)
     finally:
         await writer.close()
 
+
+_DAY = timedelta(days=1)
+"""What ClickHouse has to remember inserts for at least, at the rate that a worker may insert."""
 
 FLOWS = {
     flow.agent: flow

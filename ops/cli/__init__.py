@@ -149,3 +149,52 @@ def chaos(context: typer.Context) -> None:
     from ops.cli.chaos import chaos
 
     raise typer.Exit(chaos(context.args))
+
+
+offsets = typer.Typer(invoke_without_command=True, rich_markup_mode="markdown")
+app.add_typer(offsets, name="offsets")
+
+
+@offsets.callback()
+def show_offsets(
+    context: typer.Context,
+    agent: Annotated[AgentName | None, typer.Option(help="Of this agent alone.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show where every agent stands: position, log, what is behind, pending or failing, and whether the position is ours.
+
+    What a worker refuses to go on from is red, with the line that the worker ends with.
+
+    Example: `safelight offsets --agent store`
+    """
+    if context.invoked_subcommand is None:
+        from ops.cli.offsets import show
+
+        show([agent] if agent else list(AgentName), as_json=as_json)
+
+
+@offsets.command()
+def accept(
+    agent: Annotated[AgentName, typer.Argument(help="Whose positions; its workers must be stopped.")],
+    to: Annotated[
+        str, typer.Option(help="Where to go on: beginning or end of the log, here (where it is), or an offset.")
+    ],
+    topic: Annotated[str | None, typer.Option(help="Of this topic alone.")] = None,
+    partition: Annotated[
+        int | None, typer.Option(min=0, help="This one; without, those that a worker refuses.")
+    ] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Empty the agent's state there, too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let an agent go on from a position that its workers refuse, or from any other.
+
+    Says first what is lost by it and what may be doubled, and asks. Whoever may still have the partition is fenced.
+
+    Example: `safelight offsets accept admit --topic photos.events --partition 3 --to beginning`
+    """
+    if to not in {"beginning", "end", "here"} and not to.isdecimal():
+        raise typer.BadParameter("say beginning, end, here, or an offset", param_hint="--to")
+    from ops.cli.offsets import accept
+
+    accept(agent.value, to, topic=topic, partition=partition, forget=forget, yes=yes, as_json=as_json)

@@ -1,6 +1,7 @@
 """`safelight topics` and `safelight migrate`: the contract, brought to a broker and to a database."""
 
 import json
+from datetime import timedelta
 
 from rich.table import Table
 
@@ -32,7 +33,8 @@ def topics(*, create: bool, as_json: bool) -> None:
         return
     table = Table("topic", "partitions", "replicas", "key", "carries", "kept", box=None, pad_edge=False)
     for topic in declared:
-        kept = f"{topic.retention.days} days" if topic.retention else "by key"
+        age = f"{topic.retention / timedelta(days=1):g} days" if topic.retention else ""
+        kept = ", ".join(["by key"] * topic.is_changelog + [age] * bool(age))
         carries = ", ".join(topic.records) or "state"
         # Of the replicas, so many have to have what is acknowledged.
         replicas = f"{topic.replicas}, {topic.config['min.insync.replicas']} in sync"

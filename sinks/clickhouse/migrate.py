@@ -15,7 +15,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.errors import StrangeWorld
 from sinks.clickhouse.explain import explain
-from sinks.clickhouse.statements import render, statements
+from sinks.clickhouse.statements import REMEMBERED, render, statements
+from sinks.clickhouse.windows import OURS, window_of
 
 FOLDER = Path(__file__).parent / "migrations"
 
@@ -70,7 +71,7 @@ def migrate(
     """Make the database if it is not there, apply what is pending, and return that.
 
     `client` is left with the database as its own. `partitions` is how many photos.grouped has: it decides how many inserts
-    the tables remember. Raises StrangeWorld when an applied migration was edited or is newer than this code, and Unavailable.
+    the tables remember; those that remember fewer are made to remember as many from now on. Raises StrangeWorld when an applied migration was edited or is newer than this code, and Unavailable.
     """
     window = _REMEMBERED_A_PARTITION * (partitions + _OTHER_PARTITIONS)
 
@@ -91,9 +92,22 @@ def migrate(
                 column_names=["number", "name", "checksum"],
                 settings={"async_insert": 0},
             )
+        for statement in _widening(client, database, window):
+            run(statement)
     except ClickHouseError as error:
         raise explain(error, f"database {database}") from error
     return todo
+
+
+def _widening(client: Client, database: str, window: int) -> list[str]:
+    """Of a database that was made for fewer partitions, or changed by hand."""
+    engines = cast("Sequence[tuple[str, str]]", client.query(OURS, {"database": database}).result_rows)
+    found = {name: window_of(engine) for name, engine in engines}
+    return [
+        f"ALTER TABLE {name} {{on_cluster}} MODIFY SETTING {{windows}}"
+        for name, at in found.items()
+        if at.inserts < window or (at.age is not None and at.age < REMEMBERED)
+    ]
 
 
 def pending(client: Client, *, database: str, migrations: Sequence[Migration] | None = None) -> list[Migration]:

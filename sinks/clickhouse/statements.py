@@ -1,6 +1,7 @@
 """SQL scripts, cut into statements, and their placeholders filled in."""
 
 import re
+from datetime import timedelta
 
 _TOKEN = re.compile(
     r"""
@@ -50,10 +51,9 @@ def _windows(cluster: str, window: int) -> str:
     if not cluster:
         return f"non_replicated_deduplication_window = {window}"
     # By age too: replicated tables forget after an hour by default, however few inserts came.
-    return (
-        f"replicated_deduplication_window = {window}, replicated_deduplication_window_seconds = {_REMEMBERED_SECONDS}"
-    )
+    seconds = int(REMEMBERED.total_seconds())
+    return f"replicated_deduplication_window = {window}, replicated_deduplication_window_seconds = {seconds}"
 
 
-_REMEMBERED_SECONDS = 7 * 24 * 3600
+REMEMBERED = timedelta(days=7)
 """As long as photos.grouped keeps the records that an insert could be repeated from."""

@@ -1,6 +1,5 @@
 """Rows into ClickHouse: as one INSERT for each table, safe to repeat."""
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,17 +11,13 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.errors import StrangeWorld
 from schemas.tables import TABLES, Rows, Table
-from sinks.clickhouse import native
+from sinks.clickhouse import native, windows
 from sinks.clickhouse.client import connect_async
+from sinks.clickhouse.entries import question
 from sinks.clickhouse.explain import explain
 from sinks.clickhouse.native import Columns
 
 _COLUMNS = "SELECT table, name, type FROM system.columns WHERE database = {database:String}"
-
-_ENGINES = """
-SELECT name, engine_full FROM system.tables
-WHERE database = {database:String} AND engine LIKE '%MergeTree' AND name != 'migrations'
-"""
 
 _EXACT: dict[str, object] = {
     # Said every time, whatever the server's defaults are: they differ between versions, and one of them alone loses the guarantee.
@@ -89,7 +84,7 @@ class ClickHouseWriter:
         """As open, over a connection that is there; closes it when it raises."""
         try:
             found = (await connection.query(_COLUMNS, {"database": database})).result_rows
-            engines = (await connection.query(_ENGINES, {"database": database})).result_rows
+            engines = (await connection.query(windows.OURS, {"database": database})).result_rows
             return cls(connection, _typed(found, database), _memory(engines, database))
         except ClickHouseError as error:
             await connection.close()
@@ -116,6 +111,13 @@ class ClickHouseWriter:
         except ClickHouseError as error:
             raise explain(error, table.name) from error
 
+    async def holds(self, topic: str, partition: int, partitions: int) -> bool:
+        """Whether it has rows of that partition of the topic (sinks/clickhouse/entries.py). Raises Unavailable."""
+        try:
+            return bool((await self._connection.query(*question(topic, partition, partitions))).result_rows)
+        except ClickHouseError as error:
+            raise explain(error, f"rows of {topic}") from error
+
     async def close(self) -> None:
         """Let go of the connections."""
         await self._connection.close()
@@ -136,16 +138,9 @@ def _typed(found: list[tuple[str, str, str]], database: str) -> dict[str, Column
 
 
 def _memory(engines: list[tuple[str, str]], database: str) -> Memory:
-    inserts, ages = [], []
-    for name, engine in engines:
-        replicated = engine.startswith("Replicated")
-        windows = dict(re.findall(r"(\w*deduplication_window\w*) = (\d+)", engine))
-        window = int(
-            windows.get("replicated_deduplication_window" if replicated else "non_replicated_deduplication_window", 0)
-        )
-        if not window:
+    found = {name: windows.window_of(engine) for name, engine in engines}
+    for name, window in found.items():
+        if not window.inserts:
             raise StrangeWorld(f"ClickHouse's table {database}.{name} remembers no inserts: run `safelight migrate`")
-        inserts.append(window)
-        if replicated:
-            ages.append(timedelta(seconds=int(windows.get("replicated_deduplication_window_seconds", 0))))
-    return Memory(min(inserts), min(ages, default=None))
+    ages = [window.age for window in found.values() if window.age is not None]
+    return Memory(min(window.inserts for window in found.values()), min(ages, default=None))

@@ -69,6 +69,19 @@ def test_a_migration_that_stopped_half_way_is_finished_by_the_next_run(empty):
     assert {name for name, _ in tables(client, database)} == {"a", "b", "migrations"}
 
 
+def test_tables_that_remember_too_few_inserts_are_widened_and_others_left_alone(empty):
+    client, database = empty
+    migrate(client, database=database, partitions=PARTITIONS)
+    whole = tables(client, database)
+    client.command("ALTER TABLE photo_outcomes MODIFY SETTING non_replicated_deduplication_window = 10")
+    client.command("ALTER TABLE metrics MODIFY SETTING non_replicated_deduplication_window = 100000000")
+    more = dict(tables(client, database))
+    assert migrate(client, database=database, partitions=PARTITIONS) == []
+    after = dict(tables(client, database))
+    assert after["photo_outcomes"] == dict(whole)["photo_outcomes"]
+    assert after["metrics"] == more["metrics"] != dict(whole)["metrics"]
+
+
 def test_an_edited_migration_is_refused_in_one_line(empty):
     client, database = empty
     migrate(client, database=database, partitions=PARTITIONS)

@@ -15,8 +15,9 @@ from schemas import codec
 from schemas.events import Metric, PhotoAdmitted, PhotoUploaded
 from schemas.topics import ADMIT_CHANGELOG, ADMITTED, EVENTS, METRICS
 from streams import provision, topology
+from streams.claim import Changelog
 from streams.producer import PhotoProducer
-from streams.state import Changelog, Store, restore
+from streams.state import Store, restore
 from streams.step import Step
 from tests.integration.engine_flows import FLOWS
 from tests.integration.engine_reading import records
@@ -72,7 +73,8 @@ def stores(settings, slot="0"):
     held = {}
     for partition in range(settings.partitions):
         folder = settings.data / "state" / settings.group("dedupe") / slot / f"{settings.topic(EVENTS)}-{partition}"
-        store = Store(folder, Changelog(settings.topic(ADMIT_CHANGELOG), topic_id, partition))
+        name, kept = settings.topic(ADMIT_CHANGELOG), settings.declared(ADMIT_CHANGELOG).retention
+        store = Store(folder, Changelog(name, topic_id, partition, ADMIT_CHANGELOG.format, kept))
         assert restore(store, settings.brokers) == 0, "the store had not come to its changelog's end"
         held |= {key.decode(): (partition, int(value)) for key, value in store.items()}
         store.close()

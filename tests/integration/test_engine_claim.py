@@ -1,6 +1,7 @@
 """Claims, restores and pending ranges on a real broker."""
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,10 +11,10 @@ from confluent_kafka.admin import AdminClient
 from schemas.errors import StrangeWorld
 from schemas.topics import ADMIT_CHANGELOG, ADMITTED, EVENTS
 from streams import provision
-from streams.claim import Claim, Group, Message, Source
+from streams.claim import Changelog, Claim, Group, Message, Source
 from streams.pending import read_range
 from streams.position import Pending, Position
-from streams.state import Changelog, Store, restore, restored
+from streams.state import Store, restore, restored
 from tests.integration.engine_reading import records
 
 pytestmark = pytest.mark.integration
@@ -39,7 +40,7 @@ def source(settings, ids):
 
 @pytest.fixture
 def claim(settings, group, source):
-    return lambda source=source: Claim(settings.brokers, group, source)
+    return lambda source=source, changelog=None: Claim(settings.brokers, group, source, changelog)
 
 
 @pytest.fixture
@@ -123,6 +124,42 @@ def test_a_position_outside_the_log_is_refused(settings, claim, source):
         claim()
 
 
+def test_every_commit_says_which_state_belongs_to_it(settings, claim, source, changelog):
+    put(settings, 5)
+    mine = claim(changelog=changelog)
+    transact(mine, replace(mine.position, offset=2))
+    again = claim(changelog=replace(changelog, format=2))
+    assert again.position == Position(2, source.topic_id, format=2, changelog=changelog.topic_id)
+
+
+def test_a_state_of_a_newer_format_is_refused_and_what_it_takes_is_a_newer_version(settings, claim, changelog):
+    put(settings, 5)
+    newer = claim(changelog=replace(changelog, format=2))
+    transact(newer, replace(newer.position, offset=2))
+    with pytest.raises(StrangeWorld, match=r"format 2, and this safelight reads 1: use a newer safelight$"):
+        claim(changelog=changelog)
+
+
+def test_a_position_whose_state_was_made_anew_is_refused(settings, claim, changelog):
+    put(settings, 5)
+    owner = claim(changelog=changelog)
+    transact(owner, replace(owner.position, offset=2))
+    with pytest.raises(StrangeWorld, match="changelog was made anew"):
+        claim(changelog=replace(changelog, topic_id="another"))
+
+
+def test_a_store_that_is_ahead_of_a_changelog_that_lost_its_end_is_restored_from_its_beginning(
+    settings, claim, changelog, tmp_path
+):
+    owner = claim()
+    transact(owner, owner.position, changelog=changelog, changes={b"a": b"1"})
+    store = Store(tmp_path / "store", changelog)
+    store.apply({b"a": b"of an end that is lost"}, 700)
+    assert restore(store, settings.brokers) == 1
+    assert dict(store.items()) == {b"a": b"1"}
+    store.close()
+
+
 def test_a_store_is_restored_to_its_changelog_s_end(settings, claim, source, changelog, tmp_path):
     owner = claim()
     last = transact(owner, owner.position, changelog=changelog, changes={b"a": b"1", b"b": b"2", b"c": b"3"})
@@ -130,7 +167,7 @@ def test_a_store_is_restored_to_its_changelog_s_end(settings, claim, source, cha
     transact(owner, owner.position, changelog=changelog, changes={b"b": None, b"c": b"4"})
     transact(owner, None, changelog=changelog, changes={b"a": b"never committed"}, commit=False)
     heir = claim()
-    store = restored(tmp_path / "store", changelog, settings.brokers, began=heir.committed)
+    store = restored(tmp_path / "store", heir, changelog, settings.brokers)
     assert dict(store.items()) == {b"a": b"1", b"c": b"4"}
     # The end is a marker, which is never delivered; and only what is new is read again.
     assert restore(store, settings.brokers) == 0
@@ -143,8 +180,11 @@ def test_a_store_is_restored_to_its_changelog_s_end(settings, claim, source, cha
 def test_a_state_without_a_position_is_refused(settings, claim, changelog, tmp_path):
     owner = claim()
     transact(owner, owner.position, changelog=changelog, changes={b"a": b"1"})
-    with pytest.raises(StrangeWorld, match="no position any more"):
-        restored(tmp_path / "store", changelog, settings.brokers, began=False)
+    owner.committed = False
+    with pytest.raises(
+        StrangeWorld, match=r"has expired or was deleted.*safelight offsets accept test .*--partition 3"
+    ):
+        restored(tmp_path / "store", owner, changelog, settings.brokers)
     # It was closed, and can be opened.
     Store(tmp_path / "store", changelog).close()
 

@@ -55,9 +55,7 @@ def holds(machine: type[Machine], *, histories: int) -> None:
 def is_refuted(machine: Callable[[], Machine], *, within: int) -> None:
     """One of so many histories breaks the promise: it is not enough that something else fails."""
     try:
-        run_state_machine_as_test(
-            machine, settings=settings(_RUN, max_examples=within, phases=[Phase.generate])
-        )
+        run_state_machine_as_test(machine, settings=settings(_RUN, max_examples=within, phases=[Phase.generate]))
     except Broken:
         return
     raise AssertionError(f"the rule can be left out: nothing broke in {within} histories")

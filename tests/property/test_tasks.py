@@ -107,7 +107,17 @@ class Tasks(Workers):
 def test_each_record_counts_once():
     Tasks.killed_at.clear()
     holds(Tasks, histories=60)
-    boundaries = {Step.CLAIMING, Step.RESTORING, Step.READ, Step.WORKED, Step.BEGUN, Step.PUBLISHED, Step.POSITIONED, Step.COMMITTED, Step.APPLIED}
+    boundaries = {
+        Step.CLAIMING,
+        Step.RESTORING,
+        Step.READ,
+        Step.WORKED,
+        Step.BEGUN,
+        Step.PUBLISHED,
+        Step.POSITIONED,
+        Step.COMMITTED,
+        Step.APPLIED,
+    }
     assert boundaries <= set(Tasks.killed_at), "it was killed at each boundary"
 
 
@@ -116,7 +126,9 @@ COMMIT = """        # 4. commit with the position
         self._reached(Step.COMMITTED)
 """
 MUTANTS = {
-    "fence on claim": Mutant("claim", 'identity = f"{group.name}-{source}"', 'identity = f"{group.name}-{source}-{id(self)}-{brokers}"'),
+    "fence on claim": Mutant(
+        "claim", 'identity = f"{group.name}-{source}"', 'identity = f"{group.name}-{source}-{id(self)}-{brokers}"'
+    ),
     "fence before the position is read": Mutant(
         "claim",
         """        self._producer.init_transactions(_TIMEOUT_SECONDS)

@@ -64,7 +64,12 @@ class Workers(Machine):
 
     # Rules
 
-    @rule(number=WORKERS, size=st.integers(1, 4), boundaries=st.sampled_from([1, 2, 3, 5, 7, 9, 12]), which=st.integers(0, 1))
+    @rule(
+        number=WORKERS,
+        size=st.integers(1, 4),
+        boundaries=st.sampled_from([1, 2, 3, 5, 7, 9, 12]),
+        which=st.integers(0, 1),
+    )
     def works(self, number, size, boundaries, which):
         name = str(number)
         for _ in range(boundaries):

@@ -22,9 +22,26 @@ def test_topics_carry_only_declared_events():
 
 def test_event_topics_delete_and_changelogs_compact():
     for topic in topics.TOPICS:
-        policy = topic.config["cleanup.policy"]
-        assert policy == ("delete" if topic.records else "compact")
+        policies = topic.config["cleanup.policy"].split(",")
+        assert ("compact" in policies) == topic.is_changelog == (not topic.records)
+        assert ("delete" in policies) == (topic.retention is not None)
         assert topic.config["message.timestamp.type"] == "LogAppendTime"
+
+
+def test_what_admit_remembers_is_bounded_by_time_and_what_group_knows_is_not():
+    assert topics.ADMIT_CHANGELOG.config["cleanup.policy"] == "compact,delete"
+    assert topics.GROUP_CHANGELOG.config["cleanup.policy"] == "compact"
+
+
+def test_an_id_is_kept_until_a_repeat_that_came_just_in_time_is_surely_read():
+    assert topics.ADMIT_CHANGELOG.retention == topics.REMEMBER + topics.EVENTS.retention
+    assert topics.ADMIT_CHANGELOG.config["retention.ms"] == str(37 * 24 * 3600 * 1000)
+
+
+def test_changelogs_say_how_long_a_deletion_can_be_seen():
+    for topic in topics.TOPICS:
+        kept = topic.config.get("delete.retention.ms")
+        assert kept == (str(int(topics.TOMBSTONES_KEPT.total_seconds() * 1000)) if topic.is_changelog else None)
 
 
 def test_events_are_kept_for_a_week():

@@ -14,6 +14,7 @@ from streams.claim import Source
 from streams.pace import Pace
 from streams.pending import PendingTask, ReadAgain, Sink
 from streams.position import Pending, Position
+from streams.standing import refusal
 from tests.support.builders import NOON
 
 pytestmark = pytest.mark.unit
@@ -44,6 +45,7 @@ class Kafka:
     journal: list
     position: Position = START
     source: Source = SOURCE
+    committed: bool = True
     offsets: tuple = (10, 11, 13, 14, 20)
 
     def begin(self):
@@ -53,6 +55,9 @@ class Kafka:
         pending = position.pending
         self.journal.append(("pending", position.offset, pending.last) if pending else ("next", position.offset))
         self.position = position
+
+    def refusal(self, fault):
+        return refusal("safelight-store", self.source.topic, self.source.partition, fault)
 
     def read(self, source, first, last):
         assert source == SOURCE
@@ -112,13 +117,13 @@ class World:
         self.measure = Measured()
         self.now = NOON
 
-    def task(self, rows=rows, culprit=None):
+    def task(self, rows=rows, culprit=None, entries=None):
         async def no_time(seconds):
             return None
 
         return PendingTask(
             self.kafka,
-            Sink(rows, self.clickhouse, Retry("clickhouse", sleep=no_time), culprit),
+            Sink(rows, self.clickhouse, Retry("clickhouse", sleep=no_time), culprit, entries),
             topic="photos.grouped",
             read=self.kafka.read,
             longest=timedelta(hours=1),
@@ -195,6 +200,43 @@ async def test_nothing_pending_is_nothing_to_settle(world):
     assert world.journal == []
 
 
+class Entries:
+    """Whether rows of a partition are there, once ClickHouse answers."""
+
+    def __init__(self, table, *, down=0):
+        self.table = table
+        self.down = down
+        self.asked = []
+
+    async def __call__(self, topic, partition):
+        self.asked.append((topic, partition))
+        if len(self.asked) <= self.down:
+            raise Unavailable("clickhouse", "down")
+        return self.table
+
+
+async def test_rows_of_a_partition_without_a_position_are_refused_before_anything_is_read(world):
+    world.kafka.committed = False
+    entries = Entries("photo_outcomes", down=2)
+    with pytest.raises(
+        StrangeWorld, match=r"ClickHouse's photo_outcomes has entries.*accept store --topic ns\.photos\.grouped"
+    ):
+        await world.task(entries).settle()
+    assert entries.asked == [("photos.grouped", 3)] * 3
+    assert world.journal == []
+
+
+async def test_a_partition_that_is_new_to_clickhouse_too_is_begun(world):
+    world.kafka.committed = False
+    await world.task(Entries("")).settle()
+
+
+async def test_who_has_a_position_asks_nobody(world):
+    entries = Entries("photo_outcomes")
+    await world.task(entries).settle()
+    assert entries.asked == []
+
+
 async def test_what_was_interrupted_stays_pending_and_is_settled_later_by_the_same_task(world):
     world.clickhouse.hang = True
     task = world.task()
@@ -211,7 +253,9 @@ async def test_what_was_interrupted_stays_pending_and_is_settled_later_by_the_sa
 
 async def test_a_range_that_is_pending_for_too_long_is_not_inserted(world):
     world.kafka.position = Position(10, "topic-id", Pending(13, NOON - timedelta(hours=2)))
-    with pytest.raises(StrangeWorld, match=r"photos\.grouped-3, offsets 10 to 13.*SAFELIGHT_PENDING_AGE"):
+    with pytest.raises(
+        StrangeWorld, match=r"photos\.grouped-3 has rows of offsets 10 to 13 pending.*SAFELIGHT_PENDING_AGE"
+    ):
         await world.task().settle()
     assert world.journal == []
 

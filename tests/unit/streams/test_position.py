@@ -15,7 +15,7 @@ SINCE = datetime(2026, 3, 1, 12, 0, 0, 125000, UTC)
         Position(7, "topic-id"),
         Position(7, "topic-id", Pending(41, SINCE)),
         Position(7, "topic-id", Pending(7, SINCE, "KeyError at agents/store.py:1 in store"), 2, suspect=9),
-        Position(7, "topic-id", tries=2, format=1, suspect=9, culprits=3),
+        Position(7, "topic-id", tries=2, format=1, suspect=9, culprits=3, changelog="changelog-id"),
     ],
 )
 def test_a_position_comes_back_from_its_offset_and_note(position):

@@ -1,6 +1,12 @@
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
-from streams.state import Changelog, Slot, Stateless, Store
+from schemas.topics import TOMBSTONES_KEPT
+from streams.claim import Changelog
+from streams.state import Slot, Stateless, Store
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.unit
 
@@ -69,11 +75,44 @@ def test_a_changelog_made_anew_makes_the_store_worthless(open_store):
 
 def test_a_store_away_for_so_long_that_it_may_have_missed_deletions_is_worthless(open_store, clock):
     open_store().apply({b"a": b"1"}, 7)
-    clock.now += 11 * 3600
+    clock.now += TOMBSTONES_KEPT.total_seconds() / 2 - 1
     assert open_store().get_many([b"a"]) == [b"1"]
-    clock.now += 2 * 3600
+    clock.now += 1
     store = open_store()
     assert (store.offset, store.get_many([b"a"])) == (-1, [None])
+
+
+@pytest.mark.parametrize("other", [replace(CHANGELOG, format=2), replace(CHANGELOG, kept=timedelta(days=1))])
+@pytest.mark.parametrize("back", [False, True])
+def test_a_store_of_another_format_or_made_for_another_life_is_worthless(open_store, other, back):
+    first, second = (other, CHANGELOG) if back else (CHANGELOG, other)
+    open_store(first).apply({b"a": b"1"}, 7)
+    store = open_store(second)
+    assert (store.offset, store.get_many([b"a"]), list(store.items())) == (-1, [None], [])
+
+
+def test_what_is_kept_for_a_time_leaves_the_disk_after_it_and_a_store_without_its_mark_is_worthless(open_store):
+    briefly = replace(CHANGELOG, kept=timedelta(seconds=1))
+    store = open_store(briefly)
+    store.apply({b"a": b"1"}, 7)
+    assert open_store(briefly).get_many([b"a"]) == [b"1"], "it lives on when it is opened again"
+
+    def gone():
+        store = open_store(briefly)
+        store._db.flush()
+        store._db.compact_range(None, None)
+        assert list(store._db.items()) == []
+
+    eventually(gone, within=10, every=0.3)
+    assert open_store(briefly).offset == -1
+
+
+def test_what_is_kept_for_ever_stays_when_the_disk_is_compacted(open_store):
+    store = open_store()
+    store.apply({b"a": b"1"}, 7)
+    store._db.flush()
+    store._db.compact_range(None, None)
+    assert open_store().get_many([b"a"]) == [b"1"]
 
 
 def test_closing_it_says_that_it_was_up_to_date_until_then(tmp_path, clock):

@@ -23,7 +23,7 @@ class Measured:
 
 def test_every_topic_is_read_by_exactly_one_agent_or_is_a_changelog():
     read = [topic.name for flow in FLOWS.values() for topic in flow.sources]
-    assert sorted(read) == sorted(topic.name for topic in TOPICS if topic.retention is not None)
+    assert sorted(read) == sorted(topic.name for topic in TOPICS if not topic.is_changelog)
 
 
 def test_every_topic_but_the_first_is_published_by_an_agent_of_ours():
