@@ -84,7 +84,9 @@ def _doubt(found: Found, settings: Settings, entries: Callable[[], str]) -> Faul
 def members(settings: Settings, agent: str) -> int:
     """How many workers an agent's group has."""
     group = settings.group(agent)
-    described = provision.admin(settings).describe_consumer_groups([group], request_timeout=_TIMEOUT_SECONDS)[group].result()
+    described = (
+        provision.admin(settings).describe_consumer_groups([group], request_timeout=_TIMEOUT_SECONDS)[group].result()
+    )
     return len(described.members)
 
 

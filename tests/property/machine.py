@@ -17,7 +17,7 @@ _RUN = settings(
 )
 
 
-class Broken(AssertionError):
+class Broken(AssertionError):  # noqa: N818 (named by what happened)
     """A promise is broken."""
 
 

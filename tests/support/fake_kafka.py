@@ -22,7 +22,7 @@ DELETE_RETENTION_SECONDS = 24 * 3600.0
 """A topic's delete.retention.ms: Kafka's default."""
 
 
-class Fenced(Exception):
+class Fenced(Exception):  # noqa: N818 (named by what happened)
     """An epoch that another has raised since."""
 
 

@@ -221,19 +221,19 @@ async def test_rows_of_a_partition_without_a_position_are_refused_before_anythin
     with pytest.raises(
         StrangeWorld, match=r"ClickHouse's photo_outcomes has entries.*accept store --topic ns\.photos\.grouped"
     ):
-        await world.task(entries).settle()
+        await world.task(entries=entries).settle()
     assert entries.asked == [("photos.grouped", 3)] * 3
     assert world.journal == []
 
 
 async def test_a_partition_that_is_new_to_clickhouse_too_is_begun(world):
     world.kafka.committed = False
-    await world.task(Entries("")).settle()
+    await world.task(entries=Entries("")).settle()
 
 
 async def test_who_has_a_position_asks_nobody(world):
     entries = Entries("photo_outcomes")
-    await world.task(entries).settle()
+    await world.task(entries=entries).settle()
     assert entries.asked == []
 
 
