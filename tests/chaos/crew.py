@@ -15,12 +15,13 @@ from tests.chaos.arms import FETCHED, Action, Arm, Charge
 from tests.chaos.nursery import Nursery, Worker
 from tests.chaos.plan import Deed
 from tests.chaos.servers import Servers
+from tests.chaos.worker import TELL
 
 _REACHED_WITHIN_SECONDS = 12.0  # a claim after a kill has to wait for the session to end
 _TRIES = 6
 _MID_FLIGHT = {Step.INSERTING, FETCHED, Step.READ}
 _OF_A_CLAIM = {Step.REBALANCING, Step.CLAIMING, Step.RESTORING}
-_BATCHES = {"admit": (20, 100, 500), "enrich": (4, 16), "group": (20, 100, 500), "store": (7, 50, 300)}
+_BATCHES = {"admit": (50, 500), "enrich": (16, 64), "group": (50, 500), "store": (60, 200, 1000)}
 
 
 class Crew:
@@ -70,6 +71,12 @@ class Crew:
 
     def alive(self) -> list[Worker]:
         return [worker for worker in self._workers if worker.alive]
+
+    def tell(self) -> None:
+        """All write into their logs where they are."""
+        for worker in self.alive():
+            worker.signal(TELL)
+        time.sleep(1)
 
     def stop(self) -> None:
         """All end in order."""

@@ -1,5 +1,9 @@
 """A worker under test: the project's own, with an armed hook at every boundary and, where one is asked for, a seeded bug."""
 
+import asyncio
+import faulthandler
+import signal
+import sys
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +16,23 @@ from streams.worker import run
 from tests.chaos.arms import FETCHED, INFERRED, Arm
 from tests.chaos.bugs import BUGS
 
+TELL = signal.SIGUSR1
+"""On which a worker writes into its log where all its threads and coroutines are: for one that should work, and does not."""
+
 
 def live(agent: str, settings: dict[str, object], arm: Path, bug: str) -> int:
     """Run one agent until it ends; its exit code."""
+    signal.signal(TELL, _tell)
+    faulthandler.register(TELL, all_threads=True, chain=True)
     if bug:
         BUGS[bug].seed()
     armed = Arm(arm)
     return run(agent, Settings(**settings), flows={agent: watched(FLOWS[agent], armed)}, reached=armed.reached)
+
+
+def _tell(*_: object) -> None:
+    for task in asyncio.all_tasks():
+        task.print_stack(file=sys.stderr)
 
 
 def watched(flow: Flow, arm: Arm) -> Flow:
