@@ -29,6 +29,7 @@ from schemas.topics import (
     GROUP_CHANGELOG,
     GROUPED,
     METRICS,
+    TOPICS,
     Topic,
 )
 from sinks.clickhouse.client import connect
@@ -147,7 +148,7 @@ def _compare_events(sent: Sequence[Sent], log: Log, found: Differences) -> None:
 
 Root = tuple[int, int, int]
 Fact = tuple[str, ...]
-"""Something that ClickHouse holds of a root, each as often as it holds it."""
+"""Something that ClickHouse holds of a root."""
 
 _FACTS = {
     "outcome": ("photo_outcomes", ("outcome", "reason")),
@@ -157,6 +158,7 @@ _FACTS = {
 
 
 def _must(sent: Sent) -> list[Fact]:
+    """In the order of _FACTS."""
     ids = (sent.owner_id, sent.photo_id, sent.event_id)
     match sent.fate:
         case Fate.ENRICHED:
@@ -175,9 +177,11 @@ def _settlements(generation: int, sent: Sequence[Sent], client: Client, found: D
     settled = lost = duplicated = 0
     for each in sent:
         root = (generation, each.partition, each.offset)
-        must, has = Counter(_must(each)), Counter(facts.pop(root, []))
-        missing, beyond = must - has, has - must
-        settled += not missing and not beyond
+        must, has = _must(each), facts.pop(root, [])
+        if has == must:
+            settled += 1
+            continue
+        missing, beyond = Counter(must) - Counter(has), Counter(has) - Counter(must)
         lost += bool(missing)
         duplicated += bool(beyond)
         for what, some in (("lost", missing), ("duplicated", beyond)):
@@ -210,7 +214,12 @@ def _listed(facts: Counter[Fact]) -> str:
 # 2. Every topic, and what comes of each
 
 
+_RULED = {EVENTS, ADMITTED, ENRICHED, GROUPED, DEAD_LETTER, METRICS, ADMIT_CHANGELOG, GROUP_CHANGELOG}
+
+
 async def _compare_topics(agents: PureAgents, log: Log, tables: Tables, found: Differences) -> None:
+    for topic in set(TOPICS) - _RULED:
+        found.add(topic.name, "no rule says what must be on it: give it one in tests/chaos/account.py")
     admitted = [await agents.admit(partition, log.read(EVENTS, partition)) for partition in log.partitions(EVENTS)]
     for run in admitted:
         compare_changelog(ADMIT_CHANGELOG, run, log.read(ADMIT_CHANGELOG, run.partition), found)

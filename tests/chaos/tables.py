@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from clickhouse_connect.datatypes.registry import get_from_name
 from clickhouse_connect.driver.client import Client
 
-from schemas.tables import TABLES
+from schemas.tables import TABLES, Rows
+from sinks.clickhouse import native
 from tests.chaos.differences import Differences, shortened
-from tests.chaos.expected import Block
 
 WALL_CLOCK = "stored_at"
 """When a row was written: left out, of tables; rollups that are made of it are not."""
@@ -64,12 +65,14 @@ class Tables:
                 f"CREATE TABLE `{beside}`.`{name}` AS `{database}`.`{name}` ENGINE = MergeTree ORDER BY tuple()"
             )
 
-    def expect(self, blocks: Iterable[Block]) -> None:
+    def expect(self, expected: Iterable[Rows]) -> None:
         """Rows that must be there, in addition to those before."""
         settings = {"async_insert": 0, "max_partitions_per_insert_block": 0}
-        for table, block in blocks:
-            if table.name in self._written:
-                self._client.raw_insert(f"`{self._beside}`.`{table.name}`", table.columns, block, settings, "Native")
+        for table, rows in ((each.table, each.values) for each in expected if each.table.name in self._written):
+            kinds = self._stored[table.name].columns
+            columns = [(column, get_from_name(kinds[column])) for column in table.columns]
+            block = native.block(table.name, columns, rows)
+            self._client.raw_insert(f"`{self._beside}`.`{table.name}`", table.columns, block, settings, "Native")
 
     def compare(self, found: Differences) -> None:
         """Tell which tables and rollups are not as they must be; every table that stores something has a rule, or is told too."""
