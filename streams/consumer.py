@@ -12,7 +12,7 @@ partition passes until it is sought again, and then from its task's position.
 each what breaks without it):
 
 - AIOKafkaConsumerThread._create_worker_consumer, and of its result _isolation_level and _fetch_max_wait_ms
-- AIOKafkaConsumerThread._fetch_records, _ensure_consumer, _consumer
+- AIOKafkaConsumerThread._fetch_records, _ensure_consumer, _consumer, close
 - AIOKafkaConsumer._subscription.fetch_context, _coordinator (group_id, member_id, coordinator_id), _client.send
 - Consumer._new_consumer_thread, _thread, _getmany, _get_active_partitions, _to_message, _read_offset
 """
@@ -139,6 +139,9 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         """Say to aiokafka that we are there, though we ask for nothing: it leaves the group for good when nobody asks for long."""
         with self._ensure_consumer()._subscription.fetch_context():  # noqa: SLF001
             pass
+
+    def close(self) -> None:
+        """Nothing: Faust calls it when a stop meets a rebalance, and would close the connections before the group is left."""
 
     async def leave(self) -> None:
         """Leave the group at once, past whatever aiokafka waits for: over its other connection."""
