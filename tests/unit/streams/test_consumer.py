@@ -23,7 +23,8 @@ from agents.batch import Result
 from schemas.metrics import BATCHES, RECORDS
 from schemas.topics import EVENTS
 from streams.app import AgentApp
-from streams.consumer import BatchConsumer, BatchThread, Forgetful, Taken
+from streams.consumer import BatchConsumer, Forgetful
+from streams.reader import BatchThread, Taken
 from streams.settings import Settings
 from streams.topology import Flow
 
