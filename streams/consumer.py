@@ -8,45 +8,33 @@ and note, and records carry the epoch in which they were taken. So records from 
 when records of the current epoch have to be dropped, because a rebalance has begun, the epoch is over: nothing of the
 partition passes until it is sought again, and then from its task's position.
 
-**Names in use that Faust and aiokafka do not promise** (their versions are pinned; tests/unit/streams/test_consumer.py says of
-each what breaks without it):
-
-- AIOKafkaConsumerThread._create_worker_consumer, and of its result _isolation_level and _fetch_max_wait_ms
-- AIOKafkaConsumerThread._fetch_records, _ensure_consumer, _consumer
-- AIOKafkaConsumer._subscription.fetch_context, _coordinator (group_id, member_id, coordinator_id), _client.send
-- Consumer._new_consumer_thread, _thread, _getmany, _get_active_partitions, _to_message, _read_offset
+**Names in use that Faust does not promise** (its version is pinned; tests/unit/streams/test_consumer.py says of each what
+breaks without it): Consumer._new_consumer_thread, _thread, _getmany, _get_active_partitions, _to_message, _read_offset; those
+of the consumer's thread are in reader.py.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from itertools import count
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Protocol, cast
 
-from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError
-from aiokafka.protocol.group import LeaveGroupRequest
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 
-from agents.batch import Batch, Record
+from agents.batch import Batch
 from agents.measure import Measure
 from schemas.metrics import BATCHES, RECORDS
 from streams.leaving import batches_seconds, threads_seconds
+from streams.reader import LOGGER, BatchThread, Taken
 from streams.step import Step
 from streams.watchdog import Watchdog
 
-_FETCH_MAX_WAIT_MS = 100
-"""Faust's 1500 lets one idle partition hold up all others of its broker for so long."""
-
 _BRIEFLY_SECONDS = 0.02
 """How long to wait for records of the free partitions while others are busy and may become free."""
-
-
-_LOGGER = logging.getLogger("faust.streams")
-"""What Faust's base classes say goes where Faust's other words go."""
 
 
 class Task(Protocol):
@@ -92,13 +80,6 @@ class Host(Protocol):
         """End the process."""
 
 
-class Taken(NamedTuple):
-    """Records of one partition, and the epoch in which they were taken."""
-
-    epoch: int
-    records: list[Record]
-
-
 class Forgetful(dict[TP, int | None]):
     """Faust's last read offsets, below which it drops messages, and whose gaps it collects: positions are not its business."""
 
@@ -109,59 +90,10 @@ class Forgetful(dict[TP, int | None]):
         return None
 
 
-class BatchThread(driver.AIOKafkaConsumerThread):
-    """The thread in which aiokafka's consumer lives."""
-
-    logger = _LOGGER
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._isolation_level = "read_committed"  # noqa: SLF001 (else what was aborted is delivered)
-        consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS  # noqa: SLF001
-        self._epochs: dict[TP, int] = {}
-        return consumer
-
-    async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Any]:
-        """What Faust's takes, as Taken."""
-        try:
-            records = await super()._fetch_records(*args, **kwargs)
-        except NoOffsetForPartitionError:
-            return {}  # of a partition that was just assigned and is not sought yet: its first position is for the claim to say
-        # No await from the taking of the records to here.
-        return {TP(*tp): Taken(self._epochs.get(tp, 0), run) for tp, run in records.items()}
-
-    async def seek_to(self, tp: TP, offset: int, epoch: int) -> None:
-        """Go to an offset: what is taken from now on is of this epoch. Raises IllegalStateError if the partition is not ours."""
-        self._ensure_consumer().seek(tp, offset)
-        self._epochs[tp] = epoch  # no await in between
-
-    async def seen(self) -> None:
-        """Say to aiokafka that we are there, though we ask for nothing: it leaves the group for good when nobody asks for long."""
-        with self._ensure_consumer()._subscription.fetch_context():  # noqa: SLF001
-            pass
-
-    async def leave(self) -> None:
-        """Leave the group at once, past whatever aiokafka waits for: over its other connection."""
-        coordinator, client = self._ensure_consumer()._coordinator, self._ensure_consumer()._client  # noqa: SLF001
-        if coordinator.member_id and coordinator.coordinator_id is not None:
-            await client.send(
-                coordinator.coordinator_id, LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
-            )
-
-    async def ends(self, tps: Iterable[TP]) -> dict[TP, tuple[int, int]]:
-        """The next offset to take and the log's end, of those partitions for which the broker has said it."""
-        consumer = self._ensure_consumer()
-        found = {}
-        for tp in tps:
-            if tp in consumer.assignment() and (end := consumer.highwater(tp)) is not None:
-                found[tp] = (await consumer.position(tp), end)
-        return found
-
-
 class BatchConsumer(driver.Consumer):
     """Delivers batches, and has the tasks of the partitions that are ours."""
 
-    logger = _LOGGER
+    logger = LOGGER
     _thread: BatchThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -25,8 +25,8 @@ from schemas.events import PhotoAdmitted, PhotoUploaded, Root
 from schemas.tables import PHOTO_OUTCOMES, Rows
 from schemas.topics import ADMIT_CHANGELOG, ADMITTED, ENRICHED, EVENTS
 from streams import topology
-from streams.consumer import BatchThread
 from streams.pending import Sink
+from streams.reader import BatchThread
 from streams.settings import Settings
 from streams.step import Step
 from streams.topology import Flow

@@ -42,15 +42,15 @@ class Worker:
     def ended(self):
         return self._process.poll() is not None
 
-    def wait(self, within=30):
+    def wait(self, within=60):
         return self._process.wait(within)
 
-    def wait_ready(self):
+    def wait_ready(self, within=90):
         def ready():
             assert self._process.poll() is None, self.log.read_text()
             assert self._ready.exists(), self.log.read_text()
 
-        eventually(ready, within=30)
+        eventually(ready, within=within)
 
     def signal(self, number):
         self._process.send_signal(number)

@@ -14,6 +14,7 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from faust.app.base import App
 from faust.transport.consumer import Consumer, ConsumerThread
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
@@ -22,7 +23,8 @@ from agents.batch import Result
 from schemas.metrics import BATCHES, RECORDS
 from schemas.topics import EVENTS
 from streams.app import AgentApp
-from streams.consumer import BatchConsumer, BatchThread, Forgetful, Taken
+from streams.consumer import BatchConsumer, Forgetful
+from streams.reader import BatchThread, Taken
 from streams.settings import Settings
 from streams.topology import Flow
 
@@ -544,6 +546,13 @@ async def test_coordinator_and_client_or_a_worker_whose_stop_hangs_cannot_say_go
     # Another connection than the coordinator's own, on which a JoinGroup may be under way.
     assert inspect.signature(AIOKafkaClient.send).parameters["group"].default is ConnectionGroup.DEFAULT
     assert "group=ConnectionGroup.COORDINATION" in inspect.getsource(GroupCoordinator._send_req)
+
+
+def test_close_or_connections_are_closed_before_the_group_is_left_when_a_stop_meets_a_rebalance(app):
+    assert "self._consumer._client.close()" in inspect.getsource(AIOKafkaConsumerThread.close)
+    assert "self.consumer.close()" in inspect.getsource(App._on_rebalance_when_stopped)
+    app.batches.close()
+    assert "await self._consumer.stop()" in inspect.getsource(AIOKafkaConsumerThread.on_thread_stop)
 
 
 def vars_of(function):
