@@ -26,6 +26,9 @@ _PRODUCER = {
     "retry.backoff.ms": 2,
     "transaction.timeout.ms": int(_TIMEOUT_SECONDS * 1000),
     "queue.buffering.max.kbytes": 1 << 16,  # a full buffer is waited for
+    # When the broker that coordinates the group goes, librdkafka waits for any connection to open or close before it looks for
+    # the next one, whatever the time-out (its issues 5456 and 5511): of a partition that waits, all are idle, and so close.
+    "connections.max.idle.ms": 5_000,
     "log_level": 0,  # librdkafka would write to stderr by itself
 }
 
