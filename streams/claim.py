@@ -32,6 +32,9 @@ _PRODUCER = {
     "transaction.timeout.ms": int(_TIMEOUT_SECONDS * 1000),
     "reconnect.backoff.max.ms": 500,  # by default a broker that is back is found after up to 10 s
     "queue.buffering.max.kbytes": 1 << 16,  # a full buffer is waited for
+    # When the broker that coordinates the group goes, librdkafka waits for any connection to open or close before it looks for
+    # the next one, whatever the time-out (its issues 5456 and 5511): of a partition that waits, all are idle, and so close.
+    "connections.max.idle.ms": 5_000,
     "log_level": 0,  # librdkafka would write to stderr by itself
 }
 

@@ -62,9 +62,11 @@ class Run:
         self._rate = rate
         self._workers = [Worker(settings, settings.data / f"worker-{number}") for number in range(MOST_WORKERS)]
         self._phases = []
+        self._loads = []
 
     def result(self):
         provision.ensure(self._settings)
+        self._loads.append(round(psutil.getloadavg()[0], 1))
         first, *others = self._workers
         feeder = Feeder(self._settings, self._rate)
         try:
@@ -83,6 +85,7 @@ class Run:
                 self._phase("a worker leaves", "planned", self._leaves, worker)
             self._phase("it comes back", "planned", self._joins, others[0])
             self._phase("kill -9", "killed", self._killed, others[0])
+            self._loads.append(round(psutil.getloadavg()[0], 1))
             feeder.finish()
             wait_admitted(self._settings, FLOWS["admit"])
             figures, passages = account(self._settings, feeder.sent)
@@ -104,6 +107,7 @@ class Run:
             "rate": self._rate,
             "session_seconds": session,
             "machine": f"{psutil.cpu_count()} cores, Python {platform.python_version()}",
+            "load_average": self._loads,  # a minute's, before and after: our own is 3 or so
             "worst_stall_seconds": worst,
             "target_seconds": most,
             "met": all(worst[kind] <= most[kind] for kind in most),

@@ -195,8 +195,7 @@ class Storm:
 
     def first_away(self, seconds=AWAY_SECONDS):
         """The broker that every client tries first is away, and a worker that is killed meanwhile has to come back without it."""
-        first = self._brokers[1]
-        os.kill(first.pid, signal.SIGKILL)
+        kill(self._brokers[1])
         back = time.monotonic() + seconds
         time.sleep(seconds / 4)
         worker = self._random.choice(self._workers)
@@ -206,14 +205,14 @@ class Storm:
         eventually(lambda: is_true(worker.ready), within=max(seconds, 60))
         came_back = time.monotonic() < back
         time.sleep(max(0.0, back - time.monotonic()))
-        first.start()
+        self._brokers[1].start()
         return f"broker 1 away for {seconds:g} s, a worker killed{'' if came_back else ' and not back in time'}"
 
     def two_away(self):
         """One is left, and may acknowledge nothing: whoever writes has to wait."""
         killed = self._random.sample(sorted(self._brokers), 2)
         for number in killed:
-            os.kill(self._brokers[number].pid, signal.SIGKILL)
+            kill(self._brokers[number])
         seconds = self._random.uniform(*_DOWN_SECONDS)
         time.sleep(seconds)
         for number in killed:
@@ -230,7 +229,7 @@ class Storm:
 
     def _killed(self, number, role):
         broker = self._brokers[number]
-        os.kill(broker.pid, signal.SIGKILL)
+        kill(broker)
         seconds = self._random.uniform(*_DOWN_SECONDS)
         time.sleep(seconds)
         broker.start()
@@ -273,6 +272,12 @@ class Keeper(threading.Thread):
         self._enough.set()
         if self.ident:
             self.join()
+
+
+def kill(broker):
+    """SIGKILL; returns when it is gone."""
+    os.kill(broker.pid, signal.SIGKILL)
+    eventually(lambda: is_true(not broker.running()))
 
 
 def is_true(truth):
