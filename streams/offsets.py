@@ -83,9 +83,9 @@ def _doubt(found: Found, settings: Settings, entries: Callable[[], str]) -> Faul
 
 def members(settings: Settings, agent: str) -> int:
     """How many workers an agent's group has."""
-    group = settings.group(agent)
-    described = _admin(settings).describe_consumer_groups([group], request_timeout=_TIMEOUT_SECONDS)[group].result()
-    return len(described.members)
+    admin, group = _admin(settings), settings.group(agent)  # closed before its answer, the client would never give one
+    described = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_SECONDS)[group]
+    return len(described.result().members)
 
 
 def accept(settings: Settings, found: Found, to: Position, *, forget: bool = False) -> None:
