@@ -83,11 +83,9 @@ def _doubt(found: Found, settings: Settings, entries: Callable[[], str]) -> Faul
 
 def members(settings: Settings, agent: str) -> int:
     """How many workers an agent's group has."""
-    group = settings.group(agent)
-    described = (
-        provision.admin(settings).describe_consumer_groups([group], request_timeout=_TIMEOUT_SECONDS)[group].result()
-    )
-    return len(described.members)
+    admin, group = provision.admin(settings), settings.group(agent)
+    described = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_SECONDS)[group]
+    return len(described.result().members)
 
 
 def accept(settings: Settings, found: Found, to: Position, *, forget: bool = False) -> None:

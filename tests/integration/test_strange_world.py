@@ -9,7 +9,7 @@ from confluent_kafka.admin import NewPartitions
 
 from ops.prepare import prepare_database
 from schemas import codec
-from schemas.events import Root
+from schemas.events import PhotoAdmitted, Root
 from schemas.topics import ADMIT_CHANGELOG, ADMITTED, DEAD_LETTER, ENRICHED, EVENTS, GROUPED, METRICS
 from sinks.clickhouse.client import connect
 from streams import offsets, provision
@@ -59,7 +59,7 @@ def publish(settings, topic, *messages):
 
 def admitted(settings):
     """The event ids on photos.admitted, in order."""
-    return sorted(codec.decode(message.value()).event_id for message in records(settings, ADMITTED))
+    return sorted(codec.decode(message.value(), PhotoAdmitted).event_id for message in records(settings, ADMITTED))
 
 
 def ids(*numbers):
@@ -316,11 +316,11 @@ def test_rows_pending_for_longer_than_clickhouse_remembers_are_refused(store_ope
 
 def test_a_window_that_is_worth_less_than_a_day_is_refused_until_it_is_widened(store_operator):
     operator, settings = store_operator, store_operator.settings
-    query_free = "ALTER TABLE photo_outcomes MODIFY SETTING non_replicated_deduplication_window = 900000"
+    narrow = "ALTER TABLE photo_outcomes MODIFY SETTING non_replicated_deduplication_window = 900000"
     user, password = settings.clickhouse_user, settings.clickhouse_password.get_secret_value()
     client = connect(url=settings.clickhouse_url, user=user, password=password, database=settings.database)
     with closing(client):
-        client.command(query_free)
+        client.command(narrow)
     line = operator.refused("store", pending_age="PT1M")
     assert "remember too few inserts (900000 of 964000)" in line
     assert "`safelight migrate`" in line

@@ -1,0 +1,80 @@
+"""What an agent remembered once stays known, whatever becomes of its code.
+
+golden_states.json holds, for every format that a changelog has ever had, entries in the bytes of the day when it was given: by
+agent and format, the keys and values that the events below leave behind. Who changes how an agent remembers raises the format
+(schemas/topics.py), reads the older one too, and adds a line (`python -m tests.contract.test_state_formats` prints what today's
+code writes); a line that is there never changes.
+"""
+
+import asyncio
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agents.admit import Rules, admit
+from agents.batch import Batch
+from agents.group import group
+from schemas import codec
+from schemas.events import Root
+from schemas.partitioning import partition_of
+from schemas.topics import ENRICHED, EVENTS
+from streams.topology import FLOWS
+from tests.support.batches import Counted, Read, batch
+from tests.support.builders import NOON, enriched, rejected, uploaded
+
+pytestmark = pytest.mark.contract
+
+PATH = Path(__file__).with_name("golden_states.json")
+OWNER = b"owner-1"
+RULES = Rules(generation=1, partitions=8, remember=timedelta(days=30), hash_key=b"key", version="0.1.0")
+
+
+class Remembered(dict):
+    """A partition's state."""
+
+    def get_many(self, keys):
+        return [self.get(key) for key in keys]
+
+
+def work_of(agent, state):
+    """What an agent makes of its events: a photo that is seen, and one that is refused."""
+    if agent == "admit":
+        events = [uploaded(), uploaded(event_id="event-2", size_bytes=-1)]
+        read = [Read(codec.encode(event), n, round(NOON.timestamp() * 1000), OWNER) for n, event in enumerate(events)]
+        given = Batch(EVENTS.name, partition_of(OWNER, 8), read)
+        return asyncio.run(admit(given, state, rules=RULES, clock=lambda: NOON, measure=Counted()))
+    outcomes = [enriched(), rejected(photo_id="photo-2", root=Root(1, 3, 43))]
+    return asyncio.run(group(batch(ENRICHED, *outcomes), state, hash_key=b"key", measure=Counted()))
+
+
+def today(agent):
+    return {key.hex(): value.hex() for key, value in work_of(agent, Remembered()).changes.items()}
+
+
+def golden():
+    return json.loads(PATH.read_text())
+
+
+def test_every_format_up_to_today_s_has_its_entries():
+    for agent, flow in FLOWS.items():
+        if flow.changelog:
+            assert set(golden()[agent]) == {str(number) for number in range(1, flow.changelog.format + 1)}
+
+
+@pytest.mark.parametrize("agent", sorted(golden()))
+def test_today_s_code_writes_today_s_format(agent):
+    assert today(agent) == golden()[agent][str(FLOWS[agent].changelog.format)]
+
+
+@pytest.mark.parametrize(
+    ("agent", "number"), [(agent, number) for agent, formats in golden().items() for number in formats]
+)
+def test_what_was_remembered_in_any_format_is_known(agent, number):
+    state = Remembered({bytes.fromhex(key): bytes.fromhex(value) for key, value in golden()[agent][number].items()})
+    assert work_of(agent, state).outputs == [], "it takes for new what it knew"
+
+
+if __name__ == "__main__":
+    print(json.dumps({agent: today(agent) for agent in ("admit", "group")}, indent=1))  # noqa: T201 (to be read)
