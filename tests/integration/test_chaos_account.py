@@ -41,7 +41,7 @@ from tests.support.builders import admitted, dead_letter, enriched, grouped, met
 from tests.support.eventually import eventually
 from tests.support.providers import namespace
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 PARTITIONS = 2
 AGENTS = ("admit", "enrich", "group", "store")
