@@ -82,7 +82,9 @@ class Producer:
     def begin_transaction(self) -> None:
         """Nothing that the broker would hear of."""
 
-    def produce(self, topic: str, value: bytes | None, key: bytes, partition: int = -1, on_delivery: Any = None) -> None:
+    def produce(
+        self, topic: str, value: bytes | None, key: bytes, partition: int = -1, on_delivery: Any = None
+    ) -> None:
         log = self._broker.log(topic, max(partition, 0))
         try:
             offset = self._broker.append(self._identity, self._epoch, log, key, value)
