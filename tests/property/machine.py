@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
 
 STEPS = 50  # of one history
@@ -26,6 +27,21 @@ def promised(what: str, holds: bool, *details: Any) -> None:
         raise Broken(f"{what}: {', '.join(map(repr, details))}")
 
 
+def events(**weighted: tuple[Any, ...]) -> st.SearchStrategy[tuple[Any, ...]]:
+    """What may happen: methods by name, each with its weight and the strategies of its arguments.
+
+    One rule draws from all of them: Hypothesis leaves out most rules of a machine in most of its histories, and it takes a log, a
+    worker and an accident at least before a promise can break.
+    """
+    return st.one_of(
+        [
+            st.tuples(st.just(name), *arguments)
+            for name, (weight, *arguments) in weighted.items()
+            for _ in range(weight)
+        ]
+    )
+
+
 class Machine(RuleBasedStateMachine):
     """Counts the steps that it takes, and looks after each whether the promise still holds."""
 
@@ -34,6 +50,10 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         type(self).steps -= 1  # the first look comes before any step
+
+    def go_through(self, event: tuple[Any, ...]) -> None:
+        name, *arguments = event
+        getattr(self, name)(*arguments)
 
     @invariant()
     def promise(self) -> None:

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 from confluent_kafka import KafkaException
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
 
 from agents.batch import Batch
 from schemas.errors import StrangeWorld
@@ -25,7 +24,14 @@ from tests.support.fake_kafka_clients import Line
 from tests.support.mutants import Code, Mutant
 from tests.support.stepping import Loop, Process
 
-WORKERS = st.integers(0, 1)
+_NUMBER = st.integers(0, 1)
+ACCIDENTS = {
+    "works": (8, _NUMBER, st.integers(1, 4), st.sampled_from([1, 2, 3, 5, 7, 9, 12]), st.integers(0, 1)),
+    "is_killed": (1, _NUMBER),
+    "is_cancelled": (1, _NUMBER),
+    "loses": (1, _NUMBER, st.sampled_from(["request", "answer"])),
+    "gives_the_partition_up": (1, _NUMBER),
+}
 SHM = Path("/dev/shm")
 
 
@@ -41,7 +47,7 @@ class Worker:
 
 
 class Workers(Machine):
-    """The rules; a subclass says what a task is (`claim`) and what is promised (`look`)."""
+    """A subclass says what a task is (`claim`), what is promised (`look`), and, in its rule, what else happens."""
 
     group = "group"
     topic = "input"
@@ -62,44 +68,36 @@ class Workers(Machine):
         """Blocking: a task."""
         raise NotImplementedError
 
-    # Rules
+    # What happens to them; `number` chooses one of those that it can happen to
 
-    @rule(
-        number=WORKERS,
-        size=st.integers(1, 4),
-        boundaries=st.sampled_from([1, 2, 3, 5, 7, 9, 12]),
-        which=st.integers(0, 1),
-    )
     def works(self, number, size, boundaries, which):
-        name = str(number)
+        name, worker = list(self.workers.items())[number]
         for _ in range(boundaries):
-            self._on(name, self.workers[name], size, which)
+            self._on(name, worker, size, which)
 
-    @precondition(lambda self: self.at_work())
-    @rule(number=WORKERS, how=st.sampled_from(["killed", "cancelled", "request lost", "answer lost"]))
-    def is_interrupted(self, number, how):
-        worker = self.at_work(number)
-        if how == "killed":
+    def is_killed(self, number):
+        for worker in self._busy(number):
             type(self).killed_at[worker.process.last] += 1
             self.end(worker)
-        elif how == "cancelled":
+
+    def is_cancelled(self, number):
+        for worker in self._busy(number):
             worker.process.cancel()
             self._see(worker)
-        else:  # of the next commit
-            worker.line.loses = how.removesuffix(" lost")
 
-    @precondition(lambda self: any(worker.taken_up and not worker.process.busy for worker in self.workers.values()))
-    @rule()
-    def give_up_the_partition(self):
-        for worker in self.workers.values():
-            if worker.taken_up and not worker.process.busy:
-                worker.task.close()
-                worker.task, worker.taken_up = None, False
+    def loses(self, number, what):
+        for worker in self._busy(number):
+            worker.line.loses = what  # of its next commit
 
-    def at_work(self, number: int = 0) -> Worker | None:
-        """One of those that are at something."""
+    def gives_the_partition_up(self, number):
+        worker = list(self.workers.values())[number]
+        if worker.taken_up and not worker.process.busy:
+            worker.task.close()
+            worker.task, worker.taken_up = None, False
+
+    def _busy(self, number: int) -> list[Worker]:
         busy = [worker for worker in self.workers.values() if worker.process.busy]
-        return busy[number % len(busy)] if busy else None
+        return [busy[number % len(busy)]] if busy else []
 
     # What they come to
 
@@ -148,14 +146,14 @@ class Workers(Machine):
 
     def teardown(self) -> None:
         try:
-            self._come_to_an_end()
+            self.come_to_an_end()
         finally:
             for worker in self.workers.values():
                 self.end(worker)
             self.loop.close()
             self._folder.cleanup()
 
-    def _come_to_an_end(self) -> None:
+    def come_to_an_end(self) -> None:
         """Whoever sleeps wakes; then one worker does what is left."""
         for name in reversed(self.workers):
             worker = self.workers[name]
@@ -164,8 +162,8 @@ class Workers(Machine):
                 self._on(name, worker, 5)
         name, worker = next(iter(self.workers.items()))
         self.end(worker)
-        for _ in range(1000):
-            if worker.taken_up and not worker.process.work and not self.readable(worker.task.position):
-                break
+        while not (worker.taken_up and not worker.process.work and not self.readable(worker.task.position)):
             self._on(name, worker, 5)
+            if not worker.process.work and not worker.task:
+                break  # it refuses a strange world
         self.look()

@@ -1,13 +1,14 @@
-"""A process whose threads and coroutines go on only when they are told to, from one boundary to the next, and that can be killed.
+"""A process whose blocking calls and coroutines go on only when they are told to, from one boundary to the next, and can be killed.
 
-Only one of all threads runs at any moment, so the same choices always give the same history.
+A call that the code under test gives to a thread gets a greenlet: the same choices always give the same history, and fast.
 """
 
 import asyncio
-import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future
 from typing import Any
+
+from greenlet import getcurrent, greenlet
 
 
 class Killed(BaseException):
@@ -34,54 +35,37 @@ class Loop(asyncio.SelectorEventLoop):
 
 
 class _Call:
-    """A blocking call, in a thread that stands still at each boundary; the first is before it begins."""
+    """A blocking call that stands still at each boundary; the first is before it begins."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self.future: Future[Any] = Future()
-        self.ended = False
         self._call = call
-        self._go, self._stands = threading.Semaphore(0), threading.Semaphore(0)
-        self._thread: threading.Thread | None = None
-        self._killed = False
+        self._course = greenlet(self._run)
 
-    def go_on(self, *, killed: bool = False) -> None:
-        self._killed = killed
-        if self._thread is None:
-            if not self.future.set_running_or_notify_cancel():
-                self.ended = True
-                return
-            if killed:
-                self.ended = True
+    @property
+    def ended(self) -> bool:
+        return self._course.dead
+
+    def go_on(self) -> None:
+        self._course.switch()
+
+    def kill(self) -> None:
+        if self._course:
+            self._course.throw(Killed)
+        elif not self.ended:  # nor has it begun
+            if not self.future.cancelled():
                 self.future.set_exception(Killed())
-                return
-            self._thread = threading.Thread(target=self._run, daemon=True)
-            self._thread.start()
-        else:
-            self._go.release()
-        self._stands.acquire()
-        if self.ended:
-            self._thread.join()
-
-    def stand(self) -> None:
-        """In the thread: until it may go on."""
-        self._stands.release()
-        self._go.acquire()
-        if self._killed:
-            raise Killed
+            self._course.throw()
 
     def _run(self) -> None:
-        _here.call = self
+        if not self.future.set_running_or_notify_cancel():
+            return
         try:
             result = self._call()
         except BaseException as error:  # noqa: BLE001 (whatever it is, the future has it)
             self.future.set_exception(error)
         else:
             self.future.set_result(result)
-        self.ended = True
-        self._stands.release()
-
-
-_here = threading.local()
 
 
 class Process(Executor):
@@ -102,10 +86,11 @@ class Process(Executor):
         return call.future
 
     def reached(self, step: Any) -> None:
-        """A boundary: in a thread, it stands still here; coroutines do so in `pause`."""
+        """A boundary: a blocking call stands still here; coroutines do so in `pause`."""
         self.last = step
-        if call := getattr(_here, "call", None):
-            call.stand()
+        here = getcurrent()
+        if here.parent:
+            here.parent.switch()
         elif not self.alive:
             raise Killed
 
@@ -151,7 +136,7 @@ class Process(Executor):
 
     def _release(self, stopped: "_Call | asyncio.Future[None]", *, killed: bool = False) -> None:
         if isinstance(stopped, _Call):
-            stopped.go_on(killed=killed)
+            (stopped.kill if killed else stopped.go_on)()
             if stopped.ended:
                 self._stopped.remove(stopped)
         elif not stopped.done():
