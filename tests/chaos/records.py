@@ -14,6 +14,7 @@ from schemas import codec
 from schemas.errors import Unreadable
 from schemas.events import EVENTS
 from schemas.topics import TOPICS, Topic
+from streams.patience import answer
 from streams.position import Position
 from streams.settings import Settings
 from tests.support.batches import Read
@@ -79,22 +80,22 @@ class Log:
     def read(self, topic: Topic, partition: int, before: int | None = None) -> list[Read]:
         """The committed records of a partition, in order; those before an offset, if one is given."""
         here = TopicPartition(self._settings.topic(topic), partition, 0)
-        self._consumer.assign([here])
-        records = list(self._to_the_end(f"{topic.name}-{partition}"))
-        self._consumer.unassign()
+        records = answer(lambda: list(self._to_the_end(here)))
         return [record for record in records if before is None or record.offset < before]
 
-    def _to_the_end(self, name: str) -> Iterator[Read]:
+    def _to_the_end(self, here: TopicPartition) -> Iterator[Read]:
+        self._consumer.assign([here])
         heard = time.monotonic()
         while time.monotonic() - heard < _SILENCE_SECONDS:
             for message in self._consumer.consume(_AT_ONCE, 0.1):
                 heard = time.monotonic()
                 if error := message.error():
                     if error.code() == KafkaError._PARTITION_EOF:
+                        self._consumer.unassign()
                         return
                     raise KafkaException(error)
                 yield Read(message.value(), message.offset(), message.timestamp()[1], message.key())
-        raise Unsettled(f"{name} does not come to its end: is the broker up?")
+        raise Unsettled(f"{here.topic}-{here.partition} does not come to its end: is the broker up?")
 
 
 @contextmanager
@@ -127,7 +128,9 @@ def positions(settings: Settings, agent: str, topic: Topic) -> list[Position | N
     }
     here = [TopicPartition(settings.topic(topic), partition) for partition in range(settings.partitions_of(topic))]
     with closing(Consumer(config)) as consumer:
-        committed = consumer.committed(here, _SILENCE_SECONDS)
+        committed = answer(lambda: consumer.committed(here, _SILENCE_SECONDS))
+    if errors := [each.error for each in committed if each.error]:
+        raise KafkaException(errors[0])
     return [Position.of(each.offset, each.metadata or "") if each.offset >= 0 else None for each in committed]
 
 
@@ -152,5 +155,8 @@ def _behind_open_transactions(admin: AdminClient, settings: Settings) -> list[st
         found = admin.list_offsets(every, isolation_level=level, request_timeout=_SILENCE_SECONDS)
         return {here: future.result().offset for here, future in found.items()}
 
-    readable, written = ends(IsolationLevel.READ_COMMITTED), ends(IsolationLevel.READ_UNCOMMITTED)
+    readable, written = (
+        answer(lambda: ends(IsolationLevel.READ_COMMITTED)),
+        answer(lambda: ends(IsolationLevel.READ_UNCOMMITTED)),
+    )
     return [f"{here.topic}-{here.partition}" for here, offset in readable.items() if offset < written[here]]
