@@ -30,6 +30,12 @@ _FORGOTTEN = {
 }
 
 
+_GENERATION = (
+    "if the topic was made anew, raise SAFELIGHT_GENERATION on every worker before any starts: without, uploads count as older than "
+    "those of the earlier topic"
+)
+
+
 def consequences(found: Found, to: Position, *, forget: bool) -> Iterator[str]:
     """Each in a clause. `to` is committed, and with `forget` the state is emptied."""
     was = found.standing.position
@@ -38,7 +44,9 @@ def consequences(found: Found, to: Position, *, forget: bool) -> Iterator[str]:
     again = (_AGAIN_WITHOUT_MEMORY if found.changelog and (forget or anew) else _AGAIN)[found.agent]
     yield from _of_records(found, known, to.offset, again)
     if was and not known:
-        yield from _of_the_earlier_topic(found)
+        yield "what the earlier topic still had, and nobody had read, is lost"
+    if not known and found.source.topic.endswith(EVENTS.name):
+        yield _GENERATION
     if known and known.pending and not to.pending:
         yield _of_rows(known.offset, known.pending, to.offset)
     if forget or anew:
@@ -56,15 +64,6 @@ def _of_records(found: Found, known: Position | None, target: int, again: str) -
         yield f"records {reached} to {target - 1} are passed over: photos among them are lost"
     elif target < known.offset:
         yield f"records {target} to {known.offset - 1} are worked on again: {again}"
-
-
-def _of_the_earlier_topic(found: Found) -> Iterator[str]:
-    yield "what the earlier topic still had, and nobody had read, is lost"
-    if found.source.topic.endswith(EVENTS.name):
-        yield (
-            "uploads count as older than those of the earlier topic, unless SAFELIGHT_GENERATION is raised, on every worker, before "
-            "any starts"
-        )
 
 
 def _of_rows(first: int, pending: Pending, target: int) -> str:

@@ -132,17 +132,28 @@ def test_positions_that_another_tool_set_are_refused(operator):
     assert (row["note"], row["refused"], row["behind_records"]) == ("ours", None, 0)
 
 
-def test_a_topic_made_anew_is_refused(operator):
+def test_a_topic_made_anew_whose_positions_went_with_it_is_refused(operator):
     settings = operator.settings
     upload(settings, 1, 2)
     operator.work_off("admit")
     operator.make_anew(EVENTS)
     upload(settings, 3)
     line = operator.refused("admit")
-    assert "belongs to an earlier topic of the same name" in line
-    accept(operator, line, says=["nobody had read, is lost", "SAFELIGHT_GENERATION"])
+    assert "has expired or was deleted" in line, "a broker deletes a topic's positions with it"
+    accept(operator, line, says=["if the topic was made anew, raise SAFELIGHT_GENERATION"])
     operator.work_off("admit", generation=2)
     assert admitted(settings) == ids(1, 2, 3)
+
+
+def test_a_topic_made_anew_whose_positions_stayed_is_refused(operator):
+    settings = operator.settings
+    commit(settings, "admit", EVENTS, lambda topic_id: Position(1, "the earlier topic"))
+    upload(settings, 1, 2)
+    line = operator.refused("admit")
+    assert "belongs to an earlier topic of the same name" in line
+    accept(operator, line, says=["it becomes 0", "nobody had read, is lost", "raise SAFELIGHT_GENERATION"])
+    operator.work_off("admit", generation=2)
+    assert admitted(settings) == ids(1, 2)
 
 
 def test_a_changelog_made_anew_is_refused(operator):

@@ -57,6 +57,11 @@ def test_a_log_that_has_lost_nothing_loses_nothing_from_its_beginning():
     assert "lost" not in said(0, None)
 
 
+def test_without_a_position_the_topic_may_have_been_made_anew():
+    assert "raise SAFELIGHT_GENERATION" in said(0, None)
+    assert "SAFELIGHT_GENERATION" not in said(0, at(10))
+
+
 def test_a_topic_made_anew_takes_what_was_unread_with_it_and_asks_for_a_new_generation():
     told = said(0, at(10, "earlier"))
     assert "what the earlier topic still had, and nobody had read, is lost" in told
