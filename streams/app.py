@@ -141,7 +141,8 @@ class AgentApp(faust.App):
         """See that the topics are there, take a folder, and open what the agent's function needs; closed in the other order."""
         await super().on_start()
         settings, opened = self.settings, self.async_exit_stack
-        self._threads = ThreadPoolExecutor(self._most_partitions(), thread_name_prefix="task")
+        # Two more than can be busy, so that what is open can be closed in any case.
+        self._threads = ThreadPoolExecutor(self._most_partitions() + 2, thread_name_prefix="task")
         opened.callback(self._threads.shutdown, wait=False)  # one that hangs must not hold up the end (leaving.py)
         self._topic_ids = await self._look_around()
         self.slot = Slot(settings.data / "state" / settings.group(self.flow.agent))
@@ -198,6 +199,11 @@ class AgentApp(faust.App):
     async def failed(self, error: Exception) -> None:
         """End the process."""
         await self.crash(error)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether a partition's work did not hear that it was interrupted, and a thread is at it still."""
+        return self.opened and self.batches.busy
 
     async def leave(self, within_seconds: float) -> None:
         """Tell the group that this worker is gone, whatever else is under way; if the broker does not answer, never mind."""

@@ -53,7 +53,10 @@ async def _run(make: type[AgentApp], flow: Flow, settings: Settings, reached: Re
         deadline.over(in_one_line(app.crash_reason) if app.crash_reason else "")
     asked.cancel()
     error = ending.result()
-    return deadline.ends(in_one_line(error) if error else "")
+    code = deadline.ends(in_one_line(error) if error else "")
+    if app.abandoned:
+        deadline.over("")  # else the interpreter would wait for threads of which nobody expects anything any more
+    return code
 
 
 async def _end(app: AgentApp, life: asyncio.Task[None]) -> BaseException | None:
