@@ -28,7 +28,7 @@ PLANNED_SECONDS = 2.0
 MOST_WORKERS = 4
 RESTARTS = 8
 _CALM_SECONDS = 4.0  # after what happens in a phase, so that its last rebalance is over before the next begins
-_BEFORE_SECONDS = 0.3  # an event that was in hand when a phase began waits because of that phase
+_BEFORE_SECONDS = 1.0  # an event that was in hand when a phase began waits because of that phase
 
 
 def main() -> int:

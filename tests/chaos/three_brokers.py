@@ -42,7 +42,7 @@ AWAY_SECONDS = 60.0
 _DOWN_SECONDS = (1.0, 8.0)  # from a broker's kill until its restart
 _CALM_SECONDS = 3.0
 _IN_SYNC_SECONDS = 180
-_BEFORE_SECONDS = 0.3  # an event that was in hand when a fault began waits because of that fault
+_BEFORE_SECONDS = 1.0  # an event that was in hand when a fault began waits because of that fault
 
 
 def main() -> int:
