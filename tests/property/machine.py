@@ -34,11 +34,7 @@ def events(**weighted: tuple[Any, ...]) -> st.SearchStrategy[tuple[Any, ...]]:
     worker and an accident at least before a promise can break.
     """
     return st.one_of(
-        [
-            st.tuples(st.just(name), *arguments)
-            for name, (weight, *arguments) in weighted.items()
-            for _ in range(weight)
-        ]
+        [st.tuples(st.just(name), *arguments) for name, (weight, *arguments) in weighted.items() for _ in range(weight)]
     )
 
 
