@@ -112,7 +112,7 @@ def whole(kafka, clickhouse, triton, tmp_path_factory):
     workers = [worker(settings, agent, folder) for agent in AGENTS]
     try:
         round_ = Round(settings, feed(settings))
-        eventually(lambda: assert_done(round_, workers), within=90, every=0.2)
+        eventually(lambda: assert_done(round_, workers), within=240, every=0.5)
     finally:
         for process in workers:
             process.send_signal(signal.SIGTERM)
