@@ -13,10 +13,7 @@ _SOON = {
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
-<<<<<<< HEAD
     KafkaError.OFFSET_NOT_AVAILABLE,
-=======
->>>>>>> w-state
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
