@@ -107,10 +107,13 @@ class Scene:
         assert producer.flush(30) == 0
 
     def members(self, agent):
-        """Of the agent's group."""
+        """Of the agent's group. Raises AssertionError when the broker does not answer: it may be too busy, or find its feet again."""
         admin = AdminClient({"bootstrap.servers": self.settings.brokers})
         group = self.settings.group(agent)
-        return len(admin.describe_consumer_groups([group], request_timeout=60)[group].result(60).members)
+        try:
+            return len(admin.describe_consumer_groups([group], request_timeout=20)[group].result(30).members)
+        except (KafkaException, TimeoutError) as why:
+            raise AssertionError(f"the broker does not say who is in {group}: {why}") from why
 
     def joined(self, count):
         """Wait until the group of dedupe has so many members."""
@@ -133,7 +136,9 @@ class Scene:
         seconds = time.monotonic() - began
         left = Left(moment, round(seconds, 3), code, None, said=self._said(worker))
         if not broker_stands:
+            asked = time.monotonic()
             left.knew = self.members(agent) <= others
+            assert time.monotonic() - asked < SESSION_SECONDS / 2, "the broker answered too late to tell"
         return left
 
     def at(self, step, moment, *, agent="dedupe", number=1, stopping=None, folder="data", feed=300):
@@ -164,10 +169,7 @@ class Scene:
         began = time.monotonic()
 
         def nobody():
-            try:
-                assert self.members(agent) == 0
-            except KafkaException as why:  # it finds its feet again
-                raise AssertionError(str(why)) from why
+            assert self.members(agent) == 0
 
         eventually(nobody, within=_LONGEST_SECONDS, every=0.2)
         return round(time.monotonic() - began, 1)
