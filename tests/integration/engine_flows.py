@@ -131,6 +131,23 @@ async def open_hanging(settings, measure, agent=hanging):
     yield agent
 
 
+async def reading(batch: Batch, state: State) -> Result:
+    """Comes to nothing."""
+    return Result()
+
+
+@asynccontextmanager
+async def open_deaf(settings, measure):
+    """As reading, but its consumer takes nothing."""
+
+    async def nothing(thread, *args, **kwargs):
+        await asyncio.sleep(0.1)
+        return {}
+
+    BatchThread._fetch_records = nothing
+    yield reading
+
+
 @asynccontextmanager
 async def open_waiting(settings, measure):
     """As dedupe, but waits for a dependency: the file `up` beside the data folder."""
@@ -191,6 +208,8 @@ FLOWS = {
     "dedupe": Flow("dedupe", (EVENTS,), open_dedupe, (ADMITTED,), ADMIT_CHANGELOG),
     "hanging": Flow("hanging", (EVENTS,), open_hanging),
     "looping": Flow("looping", (EVENTS,), partial(open_hanging, agent=looping)),
+    "reading": Flow("reading", (ADMITTED,), partial(open_hanging, agent=reading)),
+    "deaf": Flow("deaf", (EVENTS,), open_deaf),
     "waiting": Flow("waiting", (EVENTS,), open_waiting, (ADMITTED,), ADMIT_CHANGELOG),
     "silent": Flow("silent", (EVENTS,), open_silent, (ADMITTED,), ADMIT_CHANGELOG),
     "broken": Flow("broken", (EVENTS,), open_broken),

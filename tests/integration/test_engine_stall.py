@@ -1,6 +1,7 @@
 """What hangs is ended; what waits for a dependency is neither ended nor thrown out of its group, however long it takes."""
 
 import re
+import signal
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from schemas.topics import EVENTS
 from streams import provision
 from streams.producer import PhotoProducer
+from streams.step import Step
 from tests.integration.engine_flows import FLOWS
 from tests.integration.engine_workers import Worker, wait_done
 from tests.support.builders import uploaded
@@ -25,7 +27,7 @@ def start(settings):
     workers = []
 
     def start(agent, **options):
-        workers.append(Worker(settings, agent, stall=STALL_SECONDS, **options))
+        workers.append(Worker(settings, agent, **({"stall": STALL_SECONDS} | options)))
         return workers[-1]
 
     yield start
@@ -42,7 +44,7 @@ def feed(settings, count=16):
 def members(settings, agent):
     admin = AdminClient({"bootstrap.servers": settings.brokers})
     group = settings.group(agent)
-    return len(admin.describe_consumer_groups([group])[group].result(15).members)
+    return len(admin.describe_consumer_groups([group], request_timeout=60)[group].result(60).members)
 
 
 @pytest.mark.parametrize("agent", ["hanging", "looping"])
@@ -58,8 +60,30 @@ def test_an_agent_that_hangs_is_ended_with_one_line_that_says_which_partition_an
     assert "owner-" not in line
 
 
+def test_records_that_nobody_fetches_end_a_worker_whose_partition_is_free(settings, start):
+    feed(settings)
+    worker = start("deaf")
+    assert worker.wait() == 1
+    *_, line = [line for line in worker.log.read_text().splitlines() if "is ready" not in line]
+    assert re.search(r"photos\.events-\d has records from 0 to \d+, and none was fetched for 3 s$", line)
+
+
+def test_a_log_whose_end_is_a_marker_or_was_aborted_is_read_to_its_end_and_nobody_is_ended(settings, start):
+    feed(settings, 200)
+    killed = start("dedupe", step=Step.PUBLISHED, number=12, batch_records=10, stall=300)
+    assert killed.wait() == -signal.SIGKILL
+    publishing = start("dedupe", stall=300)  # aborts what the other has left open
+    wait_done(settings)
+    assert publishing.stop() == 0
+    reading = start("reading", batch_records=7, stall=8)
+    reading.wait_ready()
+    wait_done(settings, FLOWS["reading"])
+    assert outage(settings, reading, "reading", 3 * 8) == {1}
+    assert reading.stop() == 0
+
+
 def outage(settings, worker, agent, seconds):
-    """How many members the group was seen with while a dependency is away for so long, from the first batches on."""
+    """How many members the group was seen with in so long a time, in which nothing is done."""
     seen = set()
     end = time.monotonic() + seconds
 
