@@ -11,8 +11,9 @@ from pathlib import Path
 
 from tests.chaos.bugs import BUGS
 from tests.chaos.plan import plan
+from tests.chaos.records import Unsettled
 from tests.chaos.report import report
-from tests.chaos.round import Outcome, Unsettled, play
+from tests.chaos.round import Outcome, play
 from tests.chaos.teeth import MOST_KILLS, bite
 
 

@@ -20,6 +20,7 @@ from tests.chaos.crew import Crew
 from tests.chaos.feed import Album, Drafts, Feed
 from tests.chaos.nursery import Nursery
 from tests.chaos.plan import AGENTS, Deed
+from tests.chaos.records import Unsettled
 from tests.chaos.servers import Servers
 from tests.chaos.storm import Say, Storm
 
@@ -51,10 +52,6 @@ class Outcome:
     @property
     def kills(self) -> int:
         return self.by_boundary.total()
-
-
-class Unsettled(Exception):  # noqa: N818 (named by what happened)
-    """The agents did not come to the end of their topics."""
 
 
 def play(
