@@ -6,7 +6,7 @@ import pytest
 
 pytest_plugins = ["tests.support.providers"]
 
-KINDS = ("unit", "property", "contract", "integration", "e2e", "browser")
+KINDS = ("unit", "property", "contract", "integration", "e2e", "browser", "chaos")
 
 
 def kinds_of(item):
