@@ -200,11 +200,6 @@ class AgentApp(faust.App):
         """End the process."""
         await self.crash(error)
 
-    @property
-    def abandoned(self) -> bool:
-        """Whether a partition's work did not hear that it was interrupted, and a thread is at it still."""
-        return self.opened and self.batches.busy
-
     async def leave(self, within_seconds: float) -> None:
         """Tell the group that this worker is gone, whatever else is under way; if the broker does not answer, never mind."""
         if self.opened:

@@ -167,11 +167,6 @@ class BatchConsumer(driver.Consumer):
             if tp in self.tasks
         }
 
-    @property
-    def busy(self) -> bool:
-        """Whether any partition is."""
-        return bool(self._busy)
-
     async def free(self) -> dict[TP, int]:
         """Which offset each claimed partition that has nothing to do comes to next."""
         free = [tp for tp in self.tasks if tp not in self._busy]

@@ -7,8 +7,10 @@ not answer, say) is left as if the process had been killed: no guarantee rests o
 
 import logging
 import os
+import sys
 import threading
 from datetime import timedelta
+from typing import NoReturn
 
 _LOG = logging.getLogger(__name__)
 
@@ -56,16 +58,17 @@ class Deadline:
             self._timer.daemon = True
             self._timer.start()
 
-    def ends(self, error: str) -> int:
-        """Say in one line what the end is due to, if it is an error; the exit code."""
+    def ends(self, error: str) -> None:
+        """Say in one line what the end is due to, if it is an error: the exit code is 1 then."""
         self._said = True
         self._code = 1 if error else 0
         if error:
             _LOG.error("%s ends: %s", self._name, error)
-        return self._code
 
-    def over(self, why: str) -> None:
+    def over(self, why: str) -> NoReturn:
         """End the process as it is."""
         if not self._said:
             self.ends(why or f"half a session ({self._session / 2:.1f} s) was not enough to end in order")
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(self._code)

@@ -11,6 +11,7 @@ import logging
 import signal
 import sys
 from collections.abc import Mapping
+from typing import NoReturn
 
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
@@ -25,13 +26,13 @@ from streams.topology import FLOWS, Flow
 _LOG = logging.getLogger(__name__)
 
 
-def run(agent: str, settings: Settings, *, flows: Mapping[str, Flow] = FLOWS, reached: Reached = unwatched) -> int:
-    """Run one agent; returns the process's exit code. `reached` is called at every boundary (streams/step.py)."""
+def run(agent: str, settings: Settings, *, flows: Mapping[str, Flow] = FLOWS, reached: Reached = unwatched) -> NoReturn:
+    """Run one agent, and end the process with its exit code. `reached` is called at every boundary (streams/step.py)."""
     _log_to_stderr()
-    return asyncio.run(_run(AgentApp, flows[agent], settings, reached))
+    asyncio.run(_run(AgentApp, flows[agent], settings, reached))
 
 
-async def _run(make: type[AgentApp], flow: Flow, settings: Settings, reached: Reached) -> int:
+async def _run(make: type[AgentApp], flow: Flow, settings: Settings, reached: Reached) -> NoReturn:
     app = make(flow, settings, reached=reached)  # here, since Faust's services belong to the loop that runs
     deadline = app.deadline
     signalled = asyncio.Event()
@@ -51,12 +52,11 @@ async def _run(make: type[AgentApp], flow: Flow, settings: Settings, reached: Re
     if late:
         await app.leave(deadline.last_seconds)
         deadline.over(in_one_line(app.crash_reason) if app.crash_reason else "")
-    asked.cancel()
     error = ending.result()
-    code = deadline.ends(in_one_line(error) if error else "")
-    if app.abandoned:
-        deadline.over("")  # else the interpreter would wait for threads of which nobody expects anything any more
-    return code
+    deadline.ends(in_one_line(error) if error else "")
+    # The interpreter's own end would wait for threads of which nobody expects anything any more, and destroy one Kafka client
+    # after another, past every deadline. All that counts is closed.
+    deadline.over("")
 
 
 async def _end(app: AgentApp, life: asyncio.Task[None]) -> BaseException | None:

@@ -86,6 +86,8 @@ class Scene:
         self.leave(first, "idle")
 
     def start(self, agent="dedupe", *, folder="data", **options):
+        # One that had to end at once has left it behind.
+        (self.folder / folder / "run" / f"{agent}.ready").unlink(missing_ok=True)
         self._workers.append(
             Worker(self.settings, agent, session=SESSION_SECONDS, data=str(self.folder / folder), **options)
         )
