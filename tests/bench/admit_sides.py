@@ -124,10 +124,9 @@ def bare(settings: Settings, group: str, events: int) -> int:
             fastavro.schemaless_writer(out, admitted, photo)
             producer.produce(sink, out.getvalue(), photo["content_sha256"])
         producer.poll(0)
-        consumer.commit(asynchronous=True)
         read += len(messages)
+        consumer.commit(asynchronous=read < events)  # the last one is waited for
     producer.flush()
-    consumer.commit(asynchronous=False)
     span.committed()
     consumer.close()
     span.report(read=read)
