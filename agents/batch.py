@@ -81,11 +81,15 @@ class State(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One event to publish. The key decides the partition (murmur2)."""
+    """One event to publish. The key decides the partition (murmur2).
+
+    `begins`: the bytes of the event that this one was made of, if it begins with all of its fields (schemas/codec.py, encode).
+    """
 
     topic: Topic
     key: bytes
     event: Event
+    begins: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,10 @@ class Task:
         """The steps that block. Never abandoned once begun; whatever fails, the process ends and the next claim aborts it."""
         if changes and self._changelog is None:
             raise ValueError("an agent without a changelog has changed its state")
-        messages = [Message(self._topic(output.topic), output.key, codec.encode(output.event)) for output in outputs]
+        messages = [
+            Message(self._topic(output.topic), output.key, codec.encode(output.event, begins=output.begins))
+            for output in outputs
+        ]
         # 2. begin
         self._claim.begin()
         self._reached(Step.BEGUN)

@@ -187,6 +187,9 @@ def figures(said: str, source: dict[str, Any], count: int) -> dict[str, Any]:
         "events_per_second": round(source["events"] / measured["seconds"]),
         "cpu_us_per_event": round(measured["cpu_seconds"] / source["events"] * 1e6, 2),
         "seconds": round(measured["seconds"], 3),
+        "cpu_us_by_thread": {
+            name: round(seconds / source["events"] * 1e6, 2) for name, seconds in measured["cpu_by_thread"].items()
+        },
         "outputs": count,
     }
 

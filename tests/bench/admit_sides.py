@@ -5,13 +5,18 @@ record in hand and the last commit.
 """
 
 import json
+import os
+import re
 import resource
 import struct
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from io import BytesIO
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from schemas.topics import ADMITTED, EVENTS
@@ -38,23 +43,49 @@ class Instant(NamedTuple):
         return cls(time.perf_counter(), used.ru_utime + used.ru_stime)
 
 
+def cpu_by_thread() -> Counter[str]:
+    """CPU seconds of this process's threads so far, by what they are: a Python thread's name, or the library's (Linux)."""
+    python = {thread.native_id: thread.name for thread in threading.enumerate()}
+    seconds: Counter[str] = Counter()
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            name, _, numbers = (task / "stat").read_text().partition(" (")[2].rpartition(") ")
+        except OSError:
+            continue  # it has just ended
+        user, system = numbers.split()[11:13]
+        kind = re.sub(r"[\d_-]+$", "", python.get(int(task.name), name))
+        seconds[kind] += (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return seconds
+
+
 class Span:
     """From the first record in hand to the last commit, whichever that turns out to be."""
 
     def __init__(self) -> None:
         self._begin: Instant | None = None
         self._end: Instant | None = None
+        self._threads: Counter[str] = Counter()
 
     def begun(self) -> None:
-        self._begin = self._begin or Instant.now()
+        if self._begin is None:
+            self._threads = cpu_by_thread()
+            self._begin = Instant.now()
 
     def committed(self) -> None:
         self._end = Instant.now()
 
+    def look_at_threads(self) -> None:
+        """While they are all there."""
+        self._threads = cpu_by_thread() - self._threads
+
     def report(self, **more: object) -> None:
         assert self._begin, "not one record was read"
         assert self._end, "nothing was committed"
-        figures = {"seconds": self._end.wall - self._begin.wall, "cpu_seconds": self._end.cpu - self._begin.cpu}
+        figures = {
+            "seconds": self._end.wall - self._begin.wall,
+            "cpu_seconds": self._end.cpu - self._begin.cpu,
+            "cpu_by_thread": dict(self._threads.most_common()),
+        }
         print(json.dumps(figures | more), flush=True)
 
 
@@ -64,7 +95,7 @@ def ours(settings: Settings) -> int:
     from streams.worker import run
 
     span = Span()
-    at: dict[Step, Callable[[], None]] = {Step.READ: span.begun, Step.APPLIED: span.committed}
+    at: dict[Step, Callable[[], None]] = {Step.READ: span.begun, Step.APPLIED: span.committed, Step.STOPPING: span.look_at_threads}
 
     def reached(step: Step) -> None:
         if call := at.get(step):
@@ -128,6 +159,7 @@ def bare(settings: Settings, group: str, events: int) -> int:
         consumer.commit(asynchronous=read < events)  # the last one is waited for
     producer.flush()
     span.committed()
+    span.look_at_threads()
     consumer.close()
     span.report(read=read)
     return 0

@@ -44,14 +44,19 @@ def test_a_value_that_does_not_fit_its_type_is_refused():
         codec.encode(builders.uploaded(content_sha256=b"short"))
 
 
+def forget():
+    registry.schemas_by_id.cache_clear()
+    registry.current_ids.cache_clear()
+    codec._forms.cache_clear()
+
+
 def test_a_reader_resolves_by_the_writers_schema(monkeypatch):
     """An event written by an older schema (without traceparent) is read by the newer one, which has a default for it."""
     older = registry.spelled_out("PhotoAdmitted")
     older["fields"] = [field for field in older["fields"] if field["name"] != "traceparent"]
     entries = registry.with_new_ids([{"id": 1, "schema": older}], ["PhotoAdmitted"])
     monkeypatch.setattr(registry, "_entries", lambda: entries)
-    registry.schemas_by_id.cache_clear()
-    registry.current_ids.cache_clear()
+    forget()
     try:
         current = codec.encode(builders.admitted())
         monkeypatch.setattr(registry, "current_ids", lambda: {"PhotoAdmitted": 1})
@@ -63,5 +68,4 @@ def test_a_reader_resolves_by_the_writers_schema(monkeypatch):
         assert codec.decode(current, PhotoAdmitted) == builders.admitted()
     finally:
         monkeypatch.undo()
-        registry.schemas_by_id.cache_clear()
-        registry.current_ids.cache_clear()
+        forget()
