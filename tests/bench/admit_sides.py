@@ -109,7 +109,7 @@ def ours(settings: Settings) -> int:
 def bare(settings: Settings, group: str, events: int) -> int:
     """A plain loop of confluent-kafka and fastavro over as many events, then the end."""
     import fastavro
-    from confluent_kafka import Consumer, KafkaException, Producer
+    from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
     from schemas import registry
 
@@ -155,9 +155,14 @@ def bare(settings: Settings, group: str, events: int) -> int:
             fastavro.schemaless_writer(out, admitted, photo)
             producer.produce(sink, out.getvalue(), photo["content_sha256"])
         producer.poll(0)
+        consumer.commit(asynchronous=True)
         read += len(messages)
-        consumer.commit(asynchronous=read < events)  # the last one is waited for
     producer.flush()
+    try:
+        consumer.commit(asynchronous=False)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError._NO_OFFSET:  # there already
+            raise
     span.committed()
     span.look_at_threads()
     consumer.close()
