@@ -14,7 +14,6 @@ import fastavro
 from schemas import registry
 from schemas.errors import Unreadable
 from schemas.events import EVENTS, Event, make
-from schemas.extension import Extension
 from schemas.instants import instant, milliseconds
 
 E = TypeVar("E", bound=Event)
@@ -26,19 +25,18 @@ _CLASSES: dict[str, type[Event]] = {f"{registry.NAMESPACE}.{event.__name__}": ev
 _GARBAGE = (EOFError, ValueError, IndexError, TypeError, KeyError, OverflowError, MemoryError, struct.error)
 
 
-def encode(event: Event, *, begins: bytes | None = None) -> bytes:
-    """The event in wire format, by its record's newest schema. Raises ValueError or TypeError when a field does not fit its type.
-
-    `begins`: bytes that `decode` has taken, of an event with whose fields and values this one begins. If the schemas agree and
-    what follows is whole numbers and times, they are copied: the same event for a tenth of the work.
-    """
-    form = _forms()[registry.current_ids()[type(event).__name__]]
-    if begins is not None and (extension := _extension(_HEADER.unpack_from(begins)[1], form.number)):
-        return b"".join((form.header, begins[_HEADER.size :], extension(event)))
+def encode(event: Event) -> bytes:
+    """The event in wire format, by its record's newest schema. Raises ValueError or TypeError when a field does not fit its type."""
+    form = _current(type(event))
     out = BytesIO()
     out.write(form.header)
     fastavro.schemaless_writer(out, form.schema, _to_avro(event))
     return out.getvalue()
+
+
+def header(kind: type[Event]) -> bytes:
+    """What the bytes of an event of this kind begin with."""
+    return _current(kind).header
 
 
 def decode(data: bytes, *kinds: type[E]) -> E:
@@ -52,11 +50,11 @@ def decode(data: bytes, *kinds: type[E]) -> E:
     kind: Any = form.kind
     if kind not in kinds:
         raise Unreadable(f"a {kind.__name__}, where {' or '.join(k.__name__ for k in kinds)} belongs")
-    current = registry.current_ids()[kind.__name__]
+    current = _current(kind)
     body = BytesIO(data)
     body.seek(_HEADER.size)
     try:
-        reader = None if number == current else _forms()[current].schema
+        reader = None if form is current else current.schema
         event: E = _from_avro(kind, fastavro.schemaless_reader(body, form.schema, reader))
     except _GARBAGE as error:
         raise Unreadable(f"the bytes are not a {kind.__name__} of schema {number} ({type(error).__name__})") from error
@@ -68,7 +66,6 @@ def decode(data: bytes, *kinds: type[E]) -> E:
 class _Form(NamedTuple):
     """One schema of the registry as events are written and read by it; times are numbers to fastavro (schemas/instants.py)."""
 
-    number: int
     kind: type[Event]
     schema: registry.Schema
     header: bytes
@@ -77,9 +74,7 @@ class _Form(NamedTuple):
 @cache
 def _forms() -> dict[int, _Form]:
     return {
-        number: _Form(
-            number, _CLASSES[schema["name"]], fastavro.parse_schema(_numeric(schema)), _HEADER.pack(0, number)
-        )
+        number: _Form(_CLASSES[schema["name"]], fastavro.parse_schema(_numeric(schema)), _HEADER.pack(0, number))
         for number, schema in registry.schemas_by_id().items()
     }
 
@@ -97,13 +92,8 @@ def _numeric(node: Any) -> Any:
     return node
 
 
-@cache
-def _extension(base: int, number: int) -> Extension | None:
-    schemas = registry.schemas_by_id()
-    try:
-        return Extension(schemas[base], schemas[number])
-    except ValueError:
-        return None
+def _current(kind: type[Event]) -> _Form:
+    return _forms()[registry.current_ids()[kind.__name__]]
 
 
 # Dataclasses to what fastavro knows, and back

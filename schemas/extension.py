@@ -1,44 +1,54 @@
-"""An event that begins with another's fields, out of the other's bytes: they are copied, and only the rest is written.
+"""An event that begins with another's fields, out of the other's bytes: they are copied, and only what is new is written.
 
-Avro writes a record's fields one after the other, with neither names nor lengths around them: so this is exact.
+Avro writes a record's fields one after the other, with neither names nor lengths around them: so this is exact, and spares
+most of the cost of writing an event that differs little from the one that was just read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any
 
+from schemas import registry
+from schemas.codec import header
+from schemas.events import Event
 from schemas.instants import milliseconds
-from schemas.registry import Schema
 
 _WHOLE_NUMBERS = ("int", "long")
 
 
 class Extension:
-    """Writes what the events of one schema have beyond those of another that they begin with: whole numbers and times."""
+    """Makes an event of one kind out of the bytes of one of another kind, with whose fields and values it begins."""
 
-    def __init__(self, base: Schema, schema: Schema) -> None:
-        """Raises ValueError when the schema does not begin with the base's fields, or goes on with others than whole numbers."""
-        shared = len(base["fields"])
-        if list(map(_name_and_type, schema["fields"][:shared])) != list(map(_name_and_type, base["fields"])):
-            raise ValueError(f"{schema['name']} does not begin with the fields of {base['name']}")
-        self._values = attrgetter(*_numbers(schema["fields"][shared:]))
+    def __init__(self, base: type[Event], kind: type[Event], *adds: str) -> None:
+        """`adds`: the fields that are new, in the schema's order, those of a record in it as "root.offset": whole numbers or times.
 
-    def __call__(self, event: object) -> bytes:
-        """The rest of the event's Avro."""
-        values: tuple[Any, ...] = self._values(event)
-        return b"".join(
-            [_ONE_BYTE.get(value) or (_time(value) if isinstance(value, datetime) else varint(value)) for value in values]
-        )
+        Raises ValueError when the newest schemas are not so.
+        """
+        begins, schema = (registry.schemas_by_id()[registry.current_ids()[each.__name__]] for each in (base, kind))
+        shared = [_name_and_type(field) for field in begins["fields"]]
+        if [_name_and_type(field) for field in schema["fields"][: len(shared)]] != shared:
+            raise ValueError(f"{kind.__name__} does not begin with the fields of {base.__name__}")
+        if tuple(_numbers(schema["fields"][len(shared) :])) != adds:
+            raise ValueError(f"{kind.__name__} adds other fields to those of {base.__name__} than {', '.join(adds)}")
+        self._base = header(base)
+        self._header = header(kind)
+
+    def __call__(self, data: bytes, added: Sequence[int | datetime]) -> bytes | None:
+        """The event in wire format, of what `decode` has taken; None when another version of the base's schema wrote that."""
+        body = data.removeprefix(self._base)
+        if len(body) == len(data):
+            return None
+        rest = [_ONE_BYTE.get(each) or (_time(each) if isinstance(each, datetime) else varint(each)) for each in added]
+        return b"".join((self._header, body, *rest))
 
 
-def _name_and_type(field: Schema) -> tuple[str, Any]:
+def _name_and_type(field: registry.Schema) -> tuple[str, Any]:
     return field["name"], field["type"]
 
 
-def _numbers(fields: list[Schema], within: str = "") -> Iterator[str]:
-    """The attributes, through records in records, in the order in which they are written."""
+def _numbers(fields: list[registry.Schema], within: str = "") -> Iterator[str]:
+    """The names of whole numbers, through records in records, in the order in which they are written."""
     for field in fields:
         name, kind = within + field["name"], field["type"]
         if isinstance(kind, dict) and kind["type"] == "record":
@@ -50,7 +60,7 @@ def _numbers(fields: list[Schema], within: str = "") -> Iterator[str]:
 
 
 def varint(value: int) -> bytes:
-    """A long in Avro: its sign last (zigzag), then 7 bits a byte, the lowest first."""
+    """A long in Avro: the sign last (zigzag), then 7 bits a byte, the lowest first."""
     rest = value << 1 ^ value >> 63
     out = bytearray()
     while rest > 0x7F:

@@ -9,8 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Protocol
 
-from agents.batch import Agent, Batch, Output
-from schemas import codec
+from agents.batch import Agent, Batch, Output, Written
 from schemas.topics import Topic
 from streams.claim import Claim, Message
 from streams.step import Reached, Step, unwatched
@@ -69,14 +68,11 @@ class Task:
         self._reached(Step.WORKED)
         await finish(self._threads, self._commit, result.outputs, result.changes, batch.next)
 
-    def _commit(self, outputs: Sequence[Output], changes: Mapping[bytes, bytes | None], position: int) -> None:
+    def _commit(self, outputs: Sequence[Output | Written], changes: Mapping[bytes, bytes | None], position: int) -> None:
         """The steps that block. Never abandoned once begun; whatever fails, the process ends and the next claim aborts it."""
         if changes and self._changelog is None:
             raise ValueError("an agent without a changelog has changed its state")
-        messages = [
-            Message(self._topic(output.topic), output.key, codec.encode(output.event, begins=output.begins))
-            for output in outputs
-        ]
+        messages = [Message(self._topic(output.topic), output.key, output.value) for output in outputs]
         # 2. begin
         self._claim.begin()
         self._reached(Step.BEGUN)
