@@ -8,6 +8,7 @@ needs to be neither deterministic nor careful.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Generic, Protocol, TypeVar
 
 from schemas import codec
@@ -69,7 +70,12 @@ class Delivery(Generic[E_co]):
 
 def appended_at(record: Record) -> datetime:
     """When the broker appended the record, UTC."""
-    return datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    return _utc(record.timestamp)
+
+
+@lru_cache(maxsize=1024)  # records that were appended together have the same
+def _utc(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 class State(Protocol):

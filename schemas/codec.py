@@ -27,56 +27,71 @@ _GARBAGE = (EOFError, ValueError, IndexError, TypeError, KeyError, OverflowError
 
 def encode(event: Event) -> bytes:
     """The event in wire format, by its record's newest schema. Raises ValueError or TypeError when a field does not fit its type."""
-    form = _current(type(event))
+    begin = header(type(event))
     out = BytesIO()
-    out.write(form.header)
-    fastavro.schemaless_writer(out, form.schema, _to_avro(event))
+    out.write(begin)
+    fastavro.schemaless_writer(out, _forms()[begin].schema, _to_avro(event))
     return out.getvalue()
-
-
-def header(kind: type[Event]) -> bytes:
-    """What the bytes of an event of this kind begin with."""
-    return _current(kind).header
 
 
 def decode(data: bytes, *kinds: type[E]) -> E:
     """The event that the bytes hold, whatever version of its schema wrote it. Raises Unreadable: in words that name no content."""
-    if len(data) < _HEADER.size or data[0] != 0:
-        raise Unreadable("the value does not begin with a zero byte and a schema id (Confluent wire format)")
-    number = _HEADER.unpack_from(data)[1]
-    form = _forms().get(number)
+    form = _forms().get(data[: _HEADER.size])
     if form is None:
-        raise Unreadable(f"schema id {number} is not in schemas/ids.json")
+        raise Unreadable(_not_ours(data))
     kind: Any = form.kind
     if kind not in kinds:
         raise Unreadable(f"a {kind.__name__}, where {' or '.join(k.__name__ for k in kinds)} belongs")
-    current = _current(kind)
     body = BytesIO(data)
     body.seek(_HEADER.size)
     try:
-        reader = None if form is current else current.schema
-        event: E = _from_avro(kind, fastavro.schemaless_reader(body, form.schema, reader))
+        event: E = _from_avro(kind, fastavro.schemaless_reader(body, form.schema, form.reader))
     except _GARBAGE as error:
-        raise Unreadable(f"the bytes are not a {kind.__name__} of schema {number} ({type(error).__name__})") from error
+        raise Unreadable(f"the bytes are not {form} ({type(error).__name__})") from error
     if body.tell() != len(data):
-        raise Unreadable(f"{len(data) - body.tell()} bytes are left after a {kind.__name__} of schema {number}")
+        raise Unreadable(f"{len(data) - body.tell()} bytes are left after {form}")
     return event
 
 
-class _Form(NamedTuple):
-    """One schema of the registry as events are written and read by it; times are numbers to fastavro (schemas/instants.py)."""
+def _not_ours(data: bytes) -> str:
+    if len(data) < _HEADER.size or data[0] != 0:
+        return "the value does not begin with a zero byte and a schema id (Confluent wire format)"
+    return f"schema id {_HEADER.unpack_from(data)[1]} is not in schemas/ids.json"
 
+
+class _Form(NamedTuple):
+    """One schema of the registry as events are written and read by it; times are numbers to fastavro (schemas/instants.py).
+
+    `reader`: the record's newest schema, unless it is this one.
+    """
+
+    number: int
     kind: type[Event]
     schema: registry.Schema
-    header: bytes
+    reader: registry.Schema | None
+
+    def __str__(self) -> str:
+        return f"a {self.kind.__name__} of schema {self.number}"
 
 
 @cache
-def _forms() -> dict[int, _Form]:
-    return {
-        number: _Form(_CLASSES[schema["name"]], fastavro.parse_schema(_numeric(schema)), _HEADER.pack(0, number))
-        for number, schema in registry.schemas_by_id().items()
-    }
+def _forms() -> dict[bytes, _Form]:
+    """By what the events begin with."""
+    numeric: dict[int, registry.Schema] = {}
+    for number, schema in registry.schemas_by_id().items():
+        parsed: Any = fastavro.parse_schema(_numeric(schema))
+        numeric[number] = parsed
+    forms = {}
+    for number, schema in numeric.items():
+        kind = _CLASSES[schema["name"]]
+        current = registry.current_ids()[kind.__name__]
+        forms[_HEADER.pack(0, number)] = _Form(number, kind, schema, None if number == current else numeric[current])
+    return forms
+
+
+def header(kind: type[Event]) -> bytes:
+    """What the bytes of an event of this kind begin with."""
+    return _HEADER.pack(0, registry.current_ids()[kind.__name__])
 
 
 def _numeric(node: Any) -> Any:
@@ -92,10 +107,6 @@ def _numeric(node: Any) -> Any:
     return node
 
 
-def _current(kind: type[Event]) -> _Form:
-    return _forms()[registry.current_ids()[kind.__name__]]
-
-
 # Dataclasses to what fastavro knows, and back
 
 
@@ -106,8 +117,17 @@ class _Shape(NamedTuple):
     nested: Mapping[str, type]
 
 
-@cache
+_SHAPES: dict[type, _Shape] = {}
+
+
 def _shape(kind: type) -> _Shape:
+    """Looked up once a class."""
+    if kind not in _SHAPES:
+        _SHAPES[kind] = _look_up(kind)
+    return _SHAPES[kind]
+
+
+def _look_up(kind: type) -> _Shape:
     times, nested = [], {}
     for name, hint in get_type_hints(kind).items():
         choices = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)

@@ -4,9 +4,8 @@ Avro writes a record's fields one after the other, with neither names nor length
 most of the cost of writing an event that differs little from the one that was just read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 from schemas import registry
@@ -29,50 +28,46 @@ class Extension:
         shared = [_name_and_type(field) for field in begins["fields"]]
         if [_name_and_type(field) for field in schema["fields"][: len(shared)]] != shared:
             raise ValueError(f"{kind.__name__} does not begin with the fields of {base.__name__}")
-        if tuple(_numbers(schema["fields"][len(shared) :])) != adds:
+        if tuple(_names(schema["fields"][len(shared) :])) != adds:
             raise ValueError(f"{kind.__name__} adds other fields to those of {base.__name__} than {', '.join(adds)}")
         self._base = header(base)
         self._header = header(kind)
 
-    def __call__(self, data: bytes, added: Sequence[int | datetime]) -> bytes | None:
-        """The event in wire format, of what `decode` has taken; None when another version of the base's schema wrote that."""
+    def __call__(self, data: bytes, *added: bytes) -> bytes | None:
+        """The event in wire format: `data` as `decode` has taken it, `added` as `numbers` writes it, in one piece or several.
+
+        None when another version of the base's schema wrote the data.
+        """
         body = data.removeprefix(self._base)
         if len(body) == len(data):
             return None
-        rest = [_ONE_BYTE.get(each) or (_time(each) if isinstance(each, datetime) else varint(each)) for each in added]
-        return b"".join((self._header, body, *rest))
+        return b"".join((self._header, body, *added))
+
+
+def numbers(*values: int | datetime) -> bytes:
+    """Whole numbers and times in Avro: the sign last (zigzag), then 7 bits a byte, the lowest first."""
+    out = bytearray()
+    for value in values:
+        number = milliseconds(value) if isinstance(value, datetime) else value
+        rest = number << 1 ^ number >> 63
+        while rest > 0x7F:
+            out.append(rest & 0x7F | 0x80)
+            rest >>= 7
+        out.append(rest)
+    return bytes(out)
 
 
 def _name_and_type(field: registry.Schema) -> tuple[str, Any]:
     return field["name"], field["type"]
 
 
-def _numbers(fields: list[registry.Schema], within: str = "") -> Iterator[str]:
+def _names(fields: list[registry.Schema], within: str = "") -> Iterator[str]:
     """The names of whole numbers, through records in records, in the order in which they are written."""
     for field in fields:
         name, kind = within + field["name"], field["type"]
         if isinstance(kind, dict) and kind["type"] == "record":
-            yield from _numbers(kind["fields"], f"{name}.")
+            yield from _names(kind["fields"], f"{name}.")
         elif (kind["type"] if isinstance(kind, dict) else kind) in _WHOLE_NUMBERS:
             yield name
         else:
             raise ValueError(f"{name} is no whole number")
-
-
-def varint(value: int) -> bytes:
-    """A long in Avro: the sign last (zigzag), then 7 bits a byte, the lowest first."""
-    rest = value << 1 ^ value >> 63
-    out = bytearray()
-    while rest > 0x7F:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
-
-
-@lru_cache(maxsize=64)  # all events of a batch have the same
-def _time(value: datetime) -> bytes:
-    return varint(milliseconds(value))
-
-
-_ONE_BYTE: dict[object, bytes] = {value: varint(value) for value in range(-64, 64)}

@@ -68,7 +68,9 @@ class Task:
         self._reached(Step.WORKED)
         await finish(self._threads, self._commit, result.outputs, result.changes, batch.next)
 
-    def _commit(self, outputs: Sequence[Output | Written], changes: Mapping[bytes, bytes | None], position: int) -> None:
+    def _commit(
+        self, outputs: Sequence[Output | Written], changes: Mapping[bytes, bytes | None], position: int
+    ) -> None:
         """The steps that block. Never abandoned once begun; whatever fails, the process ends and the next claim aborts it."""
         if changes and self._changelog is None:
             raise ValueError("an agent without a changelog has changed its state")

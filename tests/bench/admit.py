@@ -197,9 +197,7 @@ def side(name: str, **arguments: object) -> Iterator[subprocess.Popen[str]]:
     """A process of admit_sides.py; what it says on stderr is shown. Killed, should it still be there at the end."""
     command = [sys.executable, "-m", "tests.bench.admit_sides", name, json.dumps(arguments)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SAFELIGHT_")}
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, process_group=0
-    )
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, process_group=0)
     try:
         yield process
     finally:
@@ -259,7 +257,11 @@ def check(fine: bool, otherwise: str) -> None:
 
 
 def machine() -> dict[str, Any]:
-    names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if "model name" in line
+    ]
     return {
         "cpu": names[0] if names else platform.processor(),
         "cores": os.cpu_count(),

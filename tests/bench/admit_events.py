@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-
 from typing import NamedTuple
 
 from schemas import codec

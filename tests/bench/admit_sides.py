@@ -95,7 +95,11 @@ def ours(settings: Settings) -> int:
     from streams.worker import run
 
     span = Span()
-    at: dict[Step, Callable[[], None]] = {Step.READ: span.begun, Step.APPLIED: span.committed, Step.STOPPING: span.look_at_threads}
+    at: dict[Step, Callable[[], None]] = {
+        Step.READ: span.begun,
+        Step.APPLIED: span.committed,
+        Step.STOPPING: span.look_at_threads,
+    }
 
     def reached(step: Step) -> None:
         if call := at.get(step):
