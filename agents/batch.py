@@ -8,10 +8,11 @@ needs to be neither deterministic nor careful.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Generic, Protocol, TypeVar
 
 from schemas import codec
-from schemas.events import Event
+from schemas.events import EVENTS, Event
 from schemas.topics import Topic
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)
@@ -69,7 +70,12 @@ class Delivery(Generic[E_co]):
 
 def appended_at(record: Record) -> datetime:
     """When the broker appended the record, UTC."""
-    return datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    return _utc(record.timestamp)
+
+
+@lru_cache(maxsize=1024)  # records that were appended together have the same
+def _utc(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 class State(Protocol):
@@ -87,12 +93,31 @@ class Output:
     key: bytes
     event: Event
 
+    @property
+    def value(self) -> bytes:
+        """The event in wire format. Raises as codec.encode does."""
+        return codec.encode(self.event)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An Output that its agent has written itself, since it knows a cheaper way than codec.encode."""
+
+    topic: Topic
+    key: bytes
+    value: bytes
+
+    @property
+    def event(self) -> Event:
+        """What was written."""
+        return codec.decode(self.value, *EVENTS)
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What one batch comes to: events to publish, and changes of the state (None deletes)."""
 
-    outputs: list[Output] = field(default_factory=list)
+    outputs: list[Output | Written] = field(default_factory=list)
     changes: dict[bytes, bytes | None] = field(default_factory=dict)
 
 

@@ -1,8 +1,10 @@
 """Ids as agents remember them: keyed hashes, so that a state or a changelog names nobody to whoever lacks the key."""
 
+import struct
 from hashlib import blake2b
 
 _DIGEST_BYTES = 16  # 2^64 ids before two are likely to meet
+_LENGTH = struct.Struct(">I").pack
 
 
 class KeyedHash:
@@ -17,5 +19,6 @@ class KeyedHash:
     def __call__(self, *parts: bytes) -> bytes:
         """16 bytes. The parts' lengths are hashed too: ("ab", "c") is not ("a", "bc")."""
         state = self._start.copy()
-        state.update(b"".join([len(part).to_bytes(4, "big") + part for part in parts]))
+        for part in parts:
+            state.update(_LENGTH(len(part)) + part)
         return state.digest()

@@ -7,6 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def make(kind: type[T], fields: dict[str, Any]) -> T:
+    """As kind(**fields) with every field given, without its one object.__setattr__ a field. The fields are the event's from now on."""
+    event = object.__new__(kind)
+    object.__setattr__(event, "__dict__", fields)
+    return event
 
 
 @dataclass(frozen=True, order=True)

@@ -16,6 +16,7 @@ kill the next one removes it as it starts.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -193,6 +194,7 @@ class AgentApp(faust.App):
     def claimed(self) -> None:
         """All partitions of an assignment are claimed, be they none."""
         if not self._ready.exists():
+            gc.freeze()  # what is there by now stays: collections need not look at it again while batches come and go
             self._ready.touch()
             _LOG.info("%s is ready", self.flow.agent)
 

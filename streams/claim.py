@@ -172,11 +172,11 @@ class Claim:
     def publish(self, messages: Iterable[Message]) -> None:
         """Publish in the transaction that is open; waits while the buffer is full."""
         produce = self._producer.produce
-        for message in messages:
+        for topic, key, value, partition in messages:
             try:
-                produce(message.topic, message.value, message.key, message.partition)
+                produce(topic, value, key, partition)
             except BufferError:
-                self._produce_patiently(message)
+                self._produce_patiently(Message(topic, key, value, partition))
 
     def publish_changes(self, changelog: str, changes: Mapping[bytes, bytes | None]) -> Callable[[], int | None]:
         """Publish changes of the state to this partition of the changelog.

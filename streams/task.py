@@ -11,7 +11,6 @@ from typing import Protocol
 
 from agents.batch import Agent, Batch, Culprit, Result
 from agents.measure import Measure
-from schemas import codec
 from schemas.topics import Topic
 from streams.claim import Claim, Message
 from streams.position import Position
@@ -99,9 +98,7 @@ class Task:
         if result.changes and self._changelog is None:
             raise ValueError("an agent without a changelog has changed its state")
         topic = self._topic
-        return [
-            Message(topic(output.topic), output.key, codec.encode(output.event)) for output in result.outputs
-        ], result.changes
+        return [Message(topic(output.topic), output.key, output.value) for output in result.outputs], result.changes
 
     def _commit(self, messages: Sequence[Message], changes: Changes, position: Position) -> None:
         """The steps that block. Never abandoned once begun; whatever fails, the process ends and the next claim aborts it."""

@@ -18,6 +18,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+benches = typer.Typer(no_args_is_help=True, help="Measure a part against a yardstick (in a checkout).")
+app.add_typer(benches, name="bench")
+
 PagePort = Annotated[int, typer.Option(help="Port of the page; another free one if it is taken.")]
 ClickHousePort = Annotated[int, typer.Option(help="Port of ClickHouse; another free one if it is taken.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what earlier runs left.")]
@@ -198,3 +201,26 @@ def accept(
     from ops.cli.offsets import accept
 
     accept(agent.value, to, topic=topic, partition=partition, forget=forget, yes=yes, as_json=as_json)
+
+
+@benches.command(name="admit")
+def bench_admit(
+    pairs: Annotated[int, typer.Option(min=1, help="How often each of the two runs.")] = 5,
+    events: Annotated[int, typer.Option(min=1000, help="How many events each run reads.")] = 200_000,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Also show what each step costs, in CPU µs an event.")
+    ] = False,
+) -> None:
+    """How near admit comes to a loop that does nothing of what makes it safe.
+
+    On a broker of its own, in turn: `safelight worker admit`, and a plain loop of confluent-kafka and fastavro that drops no
+    repeats, checks nothing and keeps nothing. `ratio` is ours ÷ bare in events a second, the median of the pairs.
+
+    Example: `safelight bench admit --pairs 5 --json admit.json`
+    """
+    from ops.cli.bench import bench
+
+    more = ["--json", str(json_file.absolute())] if json_file else []
+    more += ["--profile"] if profile else []
+    raise typer.Exit(bench("admit", "--pairs", str(pairs), "--events", str(events), *more))
