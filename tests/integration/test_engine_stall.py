@@ -108,7 +108,7 @@ def test_an_outage_longer_than_every_limit_neither_ends_a_worker_nor_throws_it_o
 
 
 def test_without_a_word_to_aiokafka_it_is_thrown_out(settings, start):
-    """The test above can fail: this is what aiokafka does by itself when nobody asks it for records. It never joins again."""
+    """The test above can fail: this is what aiokafka does by itself when nobody asks it for records."""
     worker = start("silent", session=6)
     worker.wait_ready()
     feed(settings, 200)
@@ -117,5 +117,3 @@ def test_without_a_word_to_aiokafka_it_is_thrown_out(settings, start):
         assert members(settings, "silent") == 0
 
     eventually(out, within=60, every=0.3)
-    assert worker.wait() == 1
-    assert "none was fetched" in worker.log.read_text(), "so it would hang for ever, and the watchdog ends it"
