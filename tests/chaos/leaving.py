@@ -32,11 +32,12 @@ from ops.stack.kafka import Kafka
 from ops.stack.triton import Triton
 from schemas import codec
 from schemas.events import Root
-from schemas.topics import ADMITTED, EVENTS
+from schemas.topics import ADMIT_CHANGELOG, ADMITTED, EVENTS
 from streams import provision
 from streams.producer import PhotoProducer
 from streams.settings import Settings
 from streams.step import Step
+from tests.integration.engine_reading import records
 from tests.integration.engine_workers import Worker
 from tests.integration.test_enrich_triton import PHOTOS, SAMPLES, described
 from tests.support.builders import uploaded
@@ -83,6 +84,11 @@ class Scene:
         self.feed(3000)
         first = self.start()
         first.wait_ready(within=300)  # the broker makes its own topics
+
+        def remembered():
+            assert len(list(records(self.settings, ADMIT_CHANGELOG))) >= 3000
+
+        eventually(remembered, within=_LONGEST_SECONDS, every=0.5)
         self.leave(first, "idle")
 
     def start(self, agent="dedupe", *, folder="data", **options):
