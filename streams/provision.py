@@ -172,8 +172,17 @@ def admin(settings: Settings) -> AdminClient:
 
 @cache
 def _admin_of(brokers: str) -> AdminClient:
-    # One for the life of the process: librdkafka dies of an admin client that is dropped while a broker owes it an answer.
     return AdminClient({"bootstrap.servers": brokers, "log_level": 0})
+
+
+_LET_DOWN: list[AdminClient] = []
+"""Kept to the end of the process: librdkafka dies of an admin client that is dropped while a broker owes it an answer."""
+
+
+def _let_down(settings: Settings) -> None:
+    """After a time-out the next one asks has to be new: the old would wait for a controller that is gone."""
+    _LET_DOWN.append(admin(settings))
+    _admin_of.cache_clear()
 
 
 def _describe(settings: Settings, topics: Iterable[Topic]) -> dict[Topic, TopicDescription]:
@@ -186,6 +195,7 @@ def _describe(settings: Settings, topics: Iterable[Topic]) -> dict[Topic, TopicD
             found[named[name]] = future.result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                _let_down(settings)
                 raise Unavailable("Kafka", f"{settings.brokers}: {error.args[0].str()}") from error
     return found
 

@@ -4,10 +4,10 @@ A store may lag behind its changelog, never run ahead of it: changes are applied
 that says how far the store has come. So opening it again reads only what it missed. A store that cannot be sure of itself is
 thrown away: Kafka has everything.
 
-**Memory that is bounded by time.** Where a changelog keeps its records for a time only (schemas/topics.py), its stores are
-opened with that time to live, which frees their space. What is expired is for the agent to say, by the timestamps of records:
-RocksDB counts from when an entry was written here, so a restore gives every entry a new life on the disk, and one may be read
-long after its time, or here and not there. Nobody may take what he finds for what is remembered.
+**Memory that is bounded by time.** Where a changelog keeps its records for a time only (schemas/topics.py), a store that is older
+than that is thrown away when it is opened, and restored: it holds nothing then that the changelog has forgotten, and never more than
+twice that time. What is expired is for the agent to say, by the timestamps of records; nobody may take what he finds for what is
+remembered. (Not by RocksDB's own time to live: as rocksdict 0.3.29 opens it, a compaction drops entries whose time has not come.)
 
 **Formats.** The changelog's format (schemas/topics.py) says how its values are read, and travels with every commit in the
 position's note. An agent whose format rises reads the older one too, since a changelog holds both until all is rewritten. In a
@@ -23,11 +23,10 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
-from rocksdict import AccessType, BlockBasedOptions, Options, Rdict, WriteBatch
+from rocksdict import BlockBasedOptions, Options, Rdict, WriteBatch
 
 from schemas.topics import TOMBSTONES_KEPT
 from streams.changelog import changes_from, log, reading
@@ -67,7 +66,8 @@ class Store:
         self.changelog = changelog
         self._folder = folder
         self._clock = clock
-        self._db = _open(folder, changelog.kept)
+        self._db = _open(folder)
+        self._born = clock()
         self.offset = self._trusted()
         if self.offset < 0:
             self.clear()
@@ -78,8 +78,10 @@ class Store:
         return values
 
     def apply(self, changes: Mapping[bytes, bytes | None], offset: int | None) -> None:
-        """Write changes (None deletes) that are committed to the changelog up to `offset`, all or none."""
+        """Write changes (None deletes) that are committed to the changelog up to `offset`, all or none; no offset, no changes."""
         if offset is None:
+            if changes:
+                raise ValueError("changes that nobody knows the offset of: the state would run behind unnoticed")
             return
         batch = WriteBatch(raw_mode=True)
         for key, value in changes.items():
@@ -92,6 +94,7 @@ class Store:
             "format": self.changelog.format,
             "offset": offset,
             "at": self._clock(),
+            "born": self._born,
         }
         batch.put(_MARK, json.dumps(mark).encode())
         self._db.write(batch)
@@ -105,7 +108,8 @@ class Store:
         """Begin again with nothing."""
         self._db.close()
         shutil.rmtree(self._folder)
-        self._db = _open(self._folder, self.changelog.kept)
+        self._db = _open(self._folder)
+        self._born = self._clock()
         self.offset = -1
 
     def close(self) -> None:
@@ -116,16 +120,15 @@ class Store:
 
     def _trusted(self) -> int:
         """How far it has come, -1 if it is not to be trusted."""
-        try:
-            mark = json.loads(self._db.get(_MARK) or b"{}")
-        except (
-            ValueError
-        ):  # a time to live where there was none, or none where there was: what is read is cut, or longer
-            return -1
+        mark = json.loads(self._db.get(_MARK) or b"{}")
         if not mark or mark["topic"] != self.changelog.topic_id or mark.get("format") != self.changelog.format:
             return -1
-        away = self._clock() - mark["at"]
-        return int(mark["offset"]) if away < _LONGEST_AWAY.total_seconds() else -1
+        now, kept = self._clock(), self.changelog.kept
+        away, old = now - mark["at"], now - mark["born"]
+        if away >= _LONGEST_AWAY.total_seconds() or (kept and old >= kept.total_seconds()):
+            return -1
+        self._born = mark["born"]
+        return int(mark["offset"])
 
 
 def restored(folder: Path, claim: Claim, changelog: Changelog, brokers: str, *, reached: Reached = unwatched) -> Store:
@@ -182,7 +185,7 @@ class Slot:
         self._lock.close()
 
 
-def _open(folder: Path, kept: timedelta | None) -> Rdict:
+def _open(folder: Path) -> Rdict:
     options = Options(raw_mode=True)
     # A worker has a store a partition: what is 64 MB by default is 8 here.
     options.set_write_buffer_size(8 << 20)
@@ -191,6 +194,4 @@ def _open(folder: Path, kept: timedelta | None) -> Rdict:
     blocks.set_bloom_filter(10, block_based=False)  # most keys that are asked for are new
     options.set_block_based_table_factory(blocks)
     folder.mkdir(parents=True, exist_ok=True)
-    if kept is None:
-        return Rdict(str(folder), options)
-    return Rdict(str(folder), options, access_type=AccessType.with_ttl(int(kept.total_seconds())))
+    return Rdict(str(folder), options)

@@ -3,7 +3,7 @@
     python -m tests.bench.restore --json FILE
 
 A real broker in a folder of its own; entries as admit's (a key of 16 bytes, a value of 25), written in transactions as a task
-writes them, restored into an empty store with a time to live, as a worker does it; then opened again where it is.
+writes them, restored into an empty store, as a worker does it; then opened again where it is.
 """
 
 import argparse
