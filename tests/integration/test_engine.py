@@ -84,7 +84,8 @@ def stores(settings, slot="0"):
 def test_killed_at_every_boundary_of_a_batch_nothing_is_lost_or_doubled(settings, start):
     feed(settings, 6000)
     for step in (Step.WORKED, Step.BEGUN, Step.PUBLISHED, Step.COMMITTED, Step.APPLIED):
-        assert start(step=step, number=3).wait() == -signal.SIGKILL, step
+        worker = start(step=step, number=3)
+        assert worker.wait() == -signal.SIGKILL, worker.log.read_text()
     assert lag(settings, FLOWS["dedupe"]) > 0, "there was nothing left to lose"
     worker = start()
     wait_done(settings)
