@@ -23,19 +23,27 @@ _TIMEOUT_SECONDS = 30.0
 _ACCEPTING_SECONDS = 600
 """In which a whole state can be forgotten in one transaction; a broker allows 900 unless told otherwise."""
 
+_CONNECTIONS = {
+    "reconnect.backoff.max.ms": 500,  # by default a broker that is back is found after up to 10 s
+    # When no broker is to be reached, librdkafka would by default forget them all and begin with those that it was given ("rebootstrap"):
+    # a commit under way then waits for a coordinator that it has forgotten, up to a minute after the broker is back. For a cluster
+    # that has moved as a whole, the worker ends after the time-out, and its successor begins with those that it is given.
+    "metadata.recovery.strategy": "none",
+    "log_level": 0,  # librdkafka would write to stderr by itself
+}
+
 _PRODUCER = {
+    **_CONNECTIONS,
     "partitioner": "murmur2_random",  # of the contract: the Java client's default (schemas/partitioning.py)
     "linger.ms": 5,
     "compression.type": "lz4",
     # Between two transactions the broker still writes the last one's markers; with the default of 100 each waits for 95 ms.
     "retry.backoff.ms": 2,
     "transaction.timeout.ms": int(_TIMEOUT_SECONDS * 1000),
-    "reconnect.backoff.max.ms": 500,  # by default a broker that is back is found after up to 10 s
     "queue.buffering.max.kbytes": 1 << 16,  # a full buffer is waited for
     # When the broker that coordinates the group goes, librdkafka waits for any connection to open or close before it looks for
     # the next one, whatever the time-out (its issues 5456 and 5511): of a partition that waits, all are idle, and so close.
     "connections.max.idle.ms": 5_000,
-    "log_level": 0,  # librdkafka would write to stderr by itself
 }
 
 
@@ -92,8 +100,7 @@ class Group:
                 "group.id": name,
                 "isolation.level": "read_committed",  # an offset whose transaction is still open is waited for
                 "enable.auto.commit": False,
-                "reconnect.backoff.max.ms": 500,
-                "log_level": 0,
+                **_CONNECTIONS,
             }
         )
 

@@ -7,7 +7,7 @@ import asyncio
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from agents.batch import Batch
 from sinks.clickhouse import writer
 from sinks.clickhouse.client import connect
 from streams import claim, consumer, pending, state, task
+from streams.position import Position
 from streams.settings import Settings
 from streams.step import Step
 from tests.chaos.arms import Action
@@ -88,30 +89,25 @@ def deliver_what_was_taken_before_a_seek() -> None:
 
 def commit_offsets_outside_the_transaction() -> None:
     """Position first, in a transaction of its own; outputs then."""
-    made: dict[int, confluent_kafka.Producer] = {}
-    publish = claim.Claim.begin
+    init = claim.Claim.__init__
 
-    def begin(self: claim.Claim) -> None:
-        publish(self)
+    def with_another(self: claim.Claim, brokers: str, group: Any, source: Any, *args: Any, **others: Any) -> None:
+        init(self, brokers, group, source, *args, **others)
+        identity = f"offsets-of-{group.name}-{source}"
+        self.another = confluent_kafka.Producer({"bootstrap.servers": brokers, "transactional.id": identity})
+        self.another.init_transactions(30)
 
     def commit(self: claim.Claim, position: Any) -> None:
-        other = made.get(id(self))
-        if other is None:
-            brokers = self._brokers
-            other = made[id(self)] = confluent_kafka.Producer(
-                {"bootstrap.servers": brokers, "transactional.id": f"offsets-of-{self._group.name}-{self.source}"}
-            )
-            other.init_transactions(30)
         here = confluent_kafka.TopicPartition(self.source.topic, self.source.partition, position.offset, position.note)
-        other.begin_transaction()
-        other.send_offsets_to_transaction([here], self._group.metadata(), 30)
-        other.commit_transaction(30)
+        self.another.begin_transaction()
+        self.another.send_offsets_to_transaction([here], self._group.metadata(), 30)
+        self.another.commit_transaction(30)
         self._reached(Step.POSITIONED)
         self._producer.commit_transaction(30)
         self.position = position
         self.committed = True
 
-    claim.Claim.begin = begin
+    claim.Claim.__init__ = with_another
     claim.Claim.commit = commit
 
 
@@ -180,9 +176,9 @@ def insert_without_a_pending_range() -> None:
     """No first commit: the token knows where the batch begins, and nobody knows where it ended."""
     commit = pending.PendingTask._commit
 
-    async def final_only(self: pending.PendingTask, offset: int, range_: Any = None, **others: Any) -> None:
-        if range_ is None:
-            await commit(self, offset, **others)
+    async def final_only(self: pending.PendingTask, position: Position) -> None:
+        if position.pending is None:
+            await commit(self, position)
 
     pending.PendingTask._commit = final_only
 
@@ -191,11 +187,11 @@ def insert_ranges_that_nobody_committed() -> None:
     """As the last, with tokens of whole ranges: right as long as every batch is cut the same again, which it is not."""
     commit = pending.PendingTask._commit
 
-    async def remember_only(self: pending.PendingTask, offset: int, range_: Any = None, **others: Any) -> None:
-        if range_ is None:
-            await commit(self, offset, **others)
+    async def remember_only(self: pending.PendingTask, position: Position) -> None:
+        if position.pending is None:
+            await commit(self, position)
         else:
-            self._claim.position = replace(self._claim.position, offset=offset, pending=range_)
+            self._claim.position = position
 
     pending.PendingTask._commit = remember_only
 
