@@ -14,7 +14,7 @@ from tests.chaos.plan import plan
 from tests.chaos.records import Unsettled
 from tests.chaos.report import report
 from tests.chaos.round import Outcome, play
-from tests.chaos.teeth import MOST_KILLS, bite
+from tests.chaos.teeth import MOST_KILLS, Bitten, bite
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -48,7 +48,12 @@ def _round(seed: int, kills: int, options: argparse.Namespace) -> Outcome:
 
 
 def _teeth(options: argparse.Namespace) -> int:
-    bitten = bite(options.seed, _Said(), [options.bug] if options.bug else ())
+
+    def so_far(bitten: Bitten) -> None:
+        if options.json:
+            _write(options.json, bitten)
+
+    bitten = bite(options.seed, _Said(), [options.bug] if options.bug else (), so_far)
     _write(options.json, bitten)
     missed = [name for name, each in bitten.items() if not (each["caught"] and each["exact_without_it"])]
     for name in missed:

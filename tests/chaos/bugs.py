@@ -4,6 +4,7 @@ Each replaces one rule of the engine inside the worker's process, and says where
 """
 
 import asyncio
+import random
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -30,7 +31,10 @@ def _nothing(*_: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """`seed` plants it in a worker's process; `prepare` in the database. It bites at these boundaries of these agents."""
+    """`seed` plants it in a worker's process; `prepare` in the database. It bites at these boundaries of these agents.
+
+    `weather`: what a worker has to live with, with the bug and without it, for the bug to bite often.
+    """
 
     what: str
     seed: Callable[[], None]
@@ -38,6 +42,7 @@ class Bug:
     agents: Sequence[str] = AGENTS
     action: Action = Action.KILL
     prepare: Callable[[Settings], None] = _nothing
+    weather: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,19 @@ def deliver_what_was_taken_before_a_seek() -> None:
         return {tp: consumer.Taken(_AnyEpoch(), run.records) for tp, run in taken.items()}
 
     consumer.BatchThread._fetch_records = of_any_epoch
+
+
+def _hand_over_slowly() -> None:
+    """What was fetched reaches the loop up to a session later."""
+    getmany = consumer.BatchConsumer._getmany
+
+    async def slowly(self: consumer.BatchConsumer, *args: Any, **kwargs: Any) -> Any:
+        taken = await getmany(self, *args, **kwargs)
+        if taken:
+            await asyncio.sleep(random.uniform(0, 2))
+        return taken
+
+    consumer.BatchConsumer._getmany = slowly
 
 
 def commit_offsets_outside_the_transaction() -> None:
@@ -224,7 +242,8 @@ BUGS = {
         Bug(
             "records taken before a seek, delivered after it",
             deliver_what_was_taken_before_a_seek,
-            (Step.REBALANCING, Step.CLAIMING, Step.READ),
+            (Step.REBALANCING, Step.READ, Step.WORKED),
+            weather=_hand_over_slowly,
         ),
         Bug(
             "offsets committed outside the transaction",

@@ -28,6 +28,7 @@ def report(outcomes: Sequence[Outcome]) -> dict[str, object]:
         "boundaries_not_reached": _added(outcome.unreached for outcome in outcomes),
         "workers_that_ended_by_themselves": sum(len(outcome.ended) for outcome in outcomes),
         "workers_that_ended_late": [line for outcome in outcomes for line in outcome.late],
+        "servers_that_did_not_start_at_once": [line for outcome in outcomes for line in outcome.failures],
         "examples": [line for each in accounts for line in each.examples],
     }
 

@@ -37,7 +37,8 @@ class Outcome:
 
     `by_boundary`: kills, at a boundary or of a server at any time; `others`: what else was done to workers and servers;
     `unreached`: boundaries that no worker came by when it was armed; `ended`: last words of workers that ended by themselves, as
-    one that was fenced should; `late`: workers that took longer than half a session to end.
+    one that was fenced should; `late`: workers that took longer than half a session to end; `failures`: starts of servers that did
+    not work at once.
     """
 
     seed: int
@@ -47,6 +48,7 @@ class Outcome:
     unreached: Counter[str]
     ended: list[str]
     late: list[str]
+    failures: list[str]
     seconds: float
 
     @property
@@ -55,9 +57,20 @@ class Outcome:
 
 
 def play(
-    folder: Path, deeds: Iterable[Deed], *, seed: int, say: Say, bug: str = "", workers: int = 2, rate: float = _RATE
+    folder: Path,
+    deeds: Iterable[Deed],
+    *,
+    seed: int,
+    say: Say,
+    bug: str = "",
+    seeded: bool = True,
+    workers: int = 2,
+    rate: float = _RATE,
 ) -> Outcome:
-    """Raises Unsettled when the pipeline does not come to rest, StackError when a server does not start."""
+    """One round; with a bug, or, not `seeded`, only with its weather (tests/chaos/bugs.py).
+
+    Raises Unsettled when the pipeline does not come to rest, StackError when a server does not start.
+    """
     began = time.monotonic()
     servers = Servers(folder)
     nursery = Nursery(folder)
@@ -66,10 +79,10 @@ def play(
         settings = _settings(folder, servers)
         provision.ensure(settings)
         prepare_database(settings)
-        if bug:
+        if bug and seeded:
             BUGS[bug].prepare(settings)
         feed = Feed(settings, Drafts(seed, Album(folder / "objects", random.Random(seed)), settings), rate=rate)
-        crews = _crews(nursery, servers, settings, seed=seed, workers=workers, bug=bug)
+        crews = _crews(nursery, servers, settings, seed=seed, workers=workers, bug=bug, seeded=seeded)
         feed.start()
         storm = Storm(crews, servers, random.Random(f"servers {seed}"), say, _valve(settings, servers, feed))
         storm.rage(deeds)
@@ -91,6 +104,7 @@ def play(
         unreached=sum((crew.unreached for crew in crews.values()), Counter()),
         ended=[line for crew in crews.values() for line in crew.ended],
         late=[line for crew in crews.values() for line in crew.late],
+        failures=servers.failures,
         seconds=time.monotonic() - began,
     )
 
@@ -110,7 +124,7 @@ def _settings(folder: Path, servers: Servers) -> Settings:
 
 
 def _crews(
-    nursery: Nursery, servers: Servers, settings: Settings, *, seed: int, workers: int, bug: str
+    nursery: Nursery, servers: Servers, settings: Settings, *, seed: int, workers: int, bug: str, seeded: bool
 ) -> Mapping[str, Crew]:
     values = settings.model_dump(mode="json") | {
         "hash_key": settings.hash_key.get_secret_value(),
@@ -120,7 +134,7 @@ def _crews(
     crews = {}
     for agent in AGENTS:
         rng = random.Random(f"{agent} {seed}")
-        crews[agent] = Crew(agent, nursery, servers, values, rng=rng, workers=workers, bug=bug)
+        crews[agent] = Crew(agent, nursery, servers, values, rng=rng, workers=workers, bug=bug, seeded=seeded)
         crews[agent].tend()
     return crews
 

@@ -1,23 +1,34 @@
 """Seeded bugs, one at a time: each must be caught as a broken invariant, and the same kills without it must pass."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.chaos.account import Account
 from tests.chaos.bugs import BUGS
-from tests.chaos.plan import aimed
+from tests.chaos.plan import Deed, aimed
+from tests.chaos.records import Unsettled
 from tests.chaos.report import report
-from tests.chaos.round import play
+from tests.chaos.round import Outcome, play
 from tests.chaos.storm import Say
 
 MOST_KILLS = 50
 _SLICES = (12, MOST_KILLS)
 """Kills that a bug gets first, and then: most need few."""
 
+Bitten = dict[str, dict[str, object]]
 
-def bite(seed: int, say: Say, names: Sequence[str] = ()) -> dict[str, dict[str, object]]:
-    """Of each bug (those named, or all): whether it was caught, within how many kills, and how the same seed went without it."""
-    return {name: _bite(name, seed, say) for name in names or BUGS}
+
+def bite(seed: int, say: Say, names: Sequence[str] = (), so_far: Callable[[Bitten], None] = lambda _: None) -> Bitten:
+    """Of each bug (those named, or all): whether it was caught, within how many kills, and how the same seed went without it.
+
+    `so_far` is called after each.
+    """
+    bitten: Bitten = {}
+    for name in names or BUGS:
+        bitten[name] = _bite(name, seed, say)
+        so_far(bitten)
+    return bitten
 
 
 def _bite(name: str, seed: int, say: Say) -> dict[str, object]:
@@ -25,28 +36,41 @@ def _bite(name: str, seed: int, say: Say) -> dict[str, object]:
     for kills in _SLICES:
         say(f"{bug.what}: {kills} kills")
         deeds = aimed(kills, seed, at=bug.at, agents=bug.agents, action=bug.action)
-        with tempfile.TemporaryDirectory(prefix="safelight-teeth-") as folder:
-            with_bug = play(Path(folder), deeds, seed=seed, say=_quiet, bug=name)
-        if not with_bug.account.exact:
+        with_it = _play(name, deeds, seed, say, seeded=True)
+        if with_it and not with_it.account.exact:
             break
-    say(f"{bug.what}: {'NOT caught' if with_bug.account.exact else 'caught: ' + ', '.join(_broken(with_bug.account))}")
-    with tempfile.TemporaryDirectory(prefix="safelight-teeth-") as folder:
-        without = play(Path(folder), deeds, seed=seed, say=_quiet)
-    say(f"without it: {'exact' if without.account.exact else 'NOT exact: ' + ', '.join(_broken(without.account))}")
+    caught = with_it is not None and not with_it.account.exact
+    say(f"{bug.what}: {'caught: ' + _broken(with_it) if caught else 'NOT caught'}")
+    without = _play(name, deeds, seed, say, seeded=False)
+    exact = without is not None and without.account.exact
+    say(f"without it: {'exact' if exact else 'NOT exact: ' + _broken(without)}")
     return {
         "what": bug.what,
-        "caught": not with_bug.account.exact,
+        "caught": caught,
         "kills": len(deeds),
-        "broken": _broken(with_bug.account),
-        "exact_without_it": without.account.exact,
-        "with_it": report([with_bug]),
-        "without_it": report([without]),
+        "broken": _broken(with_it),
+        "exact_without_it": exact,
+        "with_it": report([with_it] if with_it else []),
+        "without_it": report([without] if without else []),
     }
 
 
-def _broken(account) -> list[str]:
+def _play(name: str, deeds: Sequence[Deed], seed: int, say: Say, *, seeded: bool) -> Outcome | None:
+    """None when it does not come to rest: that is no broken invariant."""
+    with tempfile.TemporaryDirectory(prefix="safelight-teeth-") as folder:
+        try:
+            return play(Path(folder), deeds, seed=seed, say=_quiet, bug=name, seeded=seeded)
+        except Unsettled as why:
+            say(str(why))
+            return None
+
+
+def _broken(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return "it did not come to rest"
+    account: Account = outcome.account
     counts = [f"{count} {what}" for what in ("lost", "duplicated") if (count := getattr(account, what))]
-    return counts + [f"{name} differs" for name in account.mismatched]
+    return ", ".join(counts + [f"{name} differs" for name in account.mismatched])
 
 
 def _quiet(_: str) -> None:
