@@ -20,7 +20,7 @@ from tests.chaos.crew import Crew
 from tests.chaos.feed import Album, Drafts, Feed
 from tests.chaos.nursery import Nursery
 from tests.chaos.plan import AGENTS, Deed
-from tests.chaos.records import Unsettled
+from tests.chaos.records import Unsettled, positions
 from tests.chaos.servers import Servers
 from tests.chaos.storm import Say, Storm
 
@@ -29,6 +29,7 @@ _RATE = 60.0  # records a second
 _REST_SECONDS = 180.0
 _MOST_BEHIND = 300  # records, of all agents together
 _LOOK_SECONDS = 1.0
+_ENDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,7 @@ def play(
         feed.stop()
         say(f"{len(feed.sent)} records sent; waiting until all are settled")
         _rest(settings, crews, servers)
-        for crew in crews.values():
-            crew.stop()
+        _end(settings, crews)
         say("accounting")
         result = account(settings, feed.sent)
     finally:
@@ -179,3 +179,31 @@ def _rest(settings: Settings, crews: Mapping[str, Crew], servers: Servers) -> No
     for crew in crews.values():
         crew.tell()
     raise Unsettled(f"after {_REST_SECONDS:.0f} s these have records left: {+left}")
+
+
+def _end(settings: Settings, crews: Mapping[str, Crew]) -> None:
+    """All workers end, store last; and once more where it was told to with rows under way, since all are to be accounted for.
+
+    Metrics, unlike the rest, come to it until the end.
+    """
+    store = crews["store"]
+    for crew in crews.values():
+        crew.stop()
+    for _ in range(_ENDS):
+        if not _pending(settings):
+            return
+        store.tend()
+        _until(lambda: not _pending(settings))
+        store.stop()
+    raise Unsettled(f"{_ENDS} times store was told to end, and rows were under way every time")
+
+
+def _pending(settings: Settings) -> bool:
+    stand = [position for topic in FLOWS["store"].sources for position in positions(settings, "store", topic)]
+    return any(position and position.pending for position in stand)
+
+
+def _until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + _REST_SECONDS
+    while not true() and time.monotonic() < end:
+        time.sleep(0.1)
