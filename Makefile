@@ -26,7 +26,7 @@ up: setup  ## start everything and stay up; Ctrl-C ends it (ARGS=--help)
 test: $(VENV)/.test  ## the whole suite, against real servers (ARGS="tests/unit -k kafka" for a part)
 	@$(RUN) -m pytest $(ARGS)
 
-bench: $(VENV)/.test  ## measure a first and a second demo, and 500 photos (> ops/docs/bench.md)
+bench: $(VENV)/.test  ## measure a first and a second demo, and 500 photos, into ops/docs/bench.md
 	@$(RUN) -m tests.bench.first_light
 
 lint: $(VENV)/.test  ## ruff, mypy --strict, import-linter

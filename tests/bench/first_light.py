@@ -1,6 +1,4 @@
-"""How long a newcomer waits, how fast photos go through, and what the stack needs: prints ops/docs/bench.md.
-
-    make bench > ops/docs/bench.md
+"""How long a newcomer waits, how fast photos go through, and what the stack needs: `make bench`, on ops/docs/bench.md.
 
 Clones the project into an empty folder with an empty download cache, runs `make demo` there twice, then 500 photos of 2
 megapixels made from the samples. Takes some minutes, and the downloads that `make demo` names.
@@ -21,11 +19,13 @@ from PIL import Image, ImageEnhance
 
 from ops.publish import find_photos
 from ops.stack.status import read_status
+from tests.bench import page
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "ops" / "samples"
 PHOTOS = 500
 WIDTH, HEIGHT = 1732, 1155  # 2 megapixels, 3:2
+_E2E = ("e2e_p50_seconds", "e2e_p99_seconds")
 UNREADABLE = {"cut-short.jpg", "not-a-photo.jpg"}
 
 
@@ -42,7 +42,9 @@ def main() -> None:
         megabytes = make_photos(folder / "photos")
         say(f"{PHOTOS} photos")
         many = demo(clone, folder / "many.json", "--photos", folder / "photos")
-        print(report(first, second, many, megabytes))
+        measured = report(first, second, many, megabytes)
+    (page.DOCS / "reports" / "first_light.json").write_text(json.dumps(measured, indent=1) + "\n")
+    page.main()
 
 
 def demo(clone, figures, *arguments):
@@ -95,39 +97,24 @@ def make_photos(folder):
 
 
 def report(first, second, many, megabytes):
-    figures = many["figures"]
-    lines = [
-        "# Measured",
-        "",
-        "`make bench` prints this page. Ratios and orders of magnitude travel; absolute seconds are this machine's:",
-        (
-            f"{psutil.cpu_count()} cores of {cpu()}, {psutil.virtual_memory().total / 2**30:.0f} GiB, "
-            f"Python {platform.python_version()}, no GPU."
-        ),
-        "",
-        "| `make demo` on a fresh clone | seconds, the whole command | e2e p50 s | e2e p99 s |",
-        "|---|---|---|---|",
-        row("first: downloads, set-up, start, 11 samples, stop", first),
-        row("second: start, 11 samples, stop", second),
-        "",
-        (
-            f"{PHOTOS} photos of {WIDTH * HEIGHT / 1e6:.0f} megapixels ({megabytes:.0f} MB), scene_label, published at once: "
-            f"**{figures['photos_per_second']:.1f} photos/s** from the first upload until the last row could be queried "
-            f"({figures['elapsed_seconds']:.1f} s; e2e p50 {figures['e2e_p50_seconds']:.1f} s, p99 {figures['e2e_p99_seconds']:.1f} s, "
-            "most of it waiting in Kafka behind the others)."
-        ),
-        "",
-        f"| process | most memory during the {PHOTOS} photos, MiB |",
-        "|---|---|",
-        *(f"| {name} | {size / 2**20:.0f} |" for name, size in many["memory"].items()),
-        f"| together | {sum(many['memory'].values()) / 2**20:.0f} |",
-    ]
-    return "\n".join(lines)
+    """What tests/bench/page.py puts on the page."""
+    return {
+        "machine": f"{psutil.cpu_count()} cores of {cpu()}, {psutil.virtual_memory().total / 2**30:.0f} GiB, "
+        f"Python {platform.python_version()}, no GPU",
+        "first": _of_run(first),
+        "second": _of_run(second),
+        "many": {
+            "photos": PHOTOS,
+            "megapixels": WIDTH * HEIGHT / 1e6,
+            "megabytes": megabytes,
+            **{name: many["figures"][name] for name in (*_E2E, "photos_per_second", "elapsed_seconds")},
+            "memory_bytes": many["memory"],
+        },
+    }
 
 
-def row(what, run):
-    figures = run["figures"]
-    return f"| {what} | {run['seconds']:.1f} | {figures['e2e_p50_seconds']:.2f} | {figures['e2e_p99_seconds']:.2f} |"
+def _of_run(run):
+    return {"seconds": run["seconds"], **{name: run["figures"][name] for name in _E2E}}
 
 
 def cpu():
