@@ -1,19 +1,15 @@
-"""Topics on the broker as schemas/topics.py declares them, and how far each agent is behind. Blocking."""
+"""Topics on the broker as schemas/topics.py declares them. Blocking."""
 
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
 from confluent_kafka import (
-    Consumer,
     KafkaError,
     KafkaException,
     TopicCollection,
-    TopicPartition,
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it means to export them, and does not say so
     AdminClient,
@@ -25,17 +21,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it means to
 
 from schemas.errors import StrangeWorld, Unavailable
 from schemas.topics import TOPICS, Topic
-from streams.patience import answer
+from streams.lag import lag  # noqa: F401 (tests/chaos/round.py asks for it here)
 from streams.settings import Settings
-from streams.standing import Log
-from streams.topology import FLOWS, Flow
 
 _LOG = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 15.0
 _QUICKLY_SECONDS = 5.0  # whoever can wait asks again
 _PAUSE_SECONDS = 0.05
-_NEARLY = 20
-"""A lag up to so many is counted record by record: the log's end counts transactions' markers, which are nobody's work."""
 
 
 def ensure(settings: Settings) -> list[str]:
@@ -74,95 +66,6 @@ def topic_ids(settings: Settings, topics: Iterable[Topic]) -> dict[str, str]:
         _check_partitions(settings, topic, found[topic])
     _check_memory(settings, [topic for topic in topics if topic.is_changelog])
     return {description.name: str(description.topic_id) for description in found.values()}
-
-
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """How far an agent is behind in one partition: `records` that it has not committed yet, from `position` on."""
-
-    agent: str
-    topic: str
-    partition: int
-    position: int
-    records: int
-
-
-def lag(settings: Settings, flows: Iterable[Flow] = FLOWS.values()) -> list[Lag]:
-    """Of every agent, by the topics that it reads. Raises Unavailable without a broker, or without the topics."""
-    # Consumers that nobody keeps, not an admin client: librdkafka 2.16's dies when a group's coordinator is not there yet, and
-    # asks for the log's ends with what it knew of their leaders before a broker's restart.
-    try:
-        with closing(_reader(settings)) as reader:
-            return [each for flow in flows for each in _lags(reader, settings, flow)]
-    except KafkaException as error:
-        raise Unavailable("Kafka", f"{settings.brokers}: {error.args[0].str()}") from error
-
-
-def _lags(reader: Consumer, settings: Settings, flow: Flow) -> Iterator[Lag]:
-    partitions = [
-        TopicPartition(settings.topic(topic), partition)
-        for topic in flow.sources
-        for partition in range(settings.partitions_of(topic))
-    ]
-    for here in committed(settings, flow.agent, partitions):
-        log = log_of(reader, here)
-        position = max(here.offset, log.begin)
-        records = log.end - position
-        if 0 < records <= _NEARLY:
-            reader.assign([TopicPartition(here.topic, here.partition, position)])
-            records = _count(reader)
-            reader.unassign()
-        yield Lag(flow.agent, here.topic, here.partition, position, records)
-
-
-def committed(settings: Settings, agent: str, partitions: list[TopicPartition]) -> list[TopicPartition]:
-    """What an agent's group has committed of each, with its note; the offset is negative where there is nothing.
-
-    Does not wait for a transaction that a killed worker has left open, as who reads only what is stable would.
-    """
-    with closing(_reader(settings, settings.group(agent), isolation="read_uncommitted")) as group:
-        found = answer(lambda: group.committed(partitions, _TIMEOUT_SECONDS))
-    for here in found:
-        if here.error:
-            raise KafkaException(here.error)
-    return found
-
-
-def log_of(reader: Consumer, partition: TopicPartition) -> Log:
-    """What the partition's log has for a reader of committed records, if that is what the consumer is."""
-    return Log(*answer(lambda: reader.get_watermark_offsets(partition, _TIMEOUT_SECONDS)))
-
-
-def reading(settings: Settings) -> Consumer:
-    """A reader of committed records that joins no group; to be closed."""
-    return _reader(settings)
-
-
-def _reader(settings: Settings, group: str = "-", *, isolation: str = "read_committed") -> Consumer:
-    return Consumer(
-        {
-            "bootstrap.servers": settings.brokers,
-            "group.id": group,
-            "enable.auto.commit": False,
-            "isolation.level": isolation,
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 50,
-            "log_level": 0,
-        }
-    )
-
-
-def _count(consumer: Consumer) -> int:
-    number = 0
-    while message := consumer.poll(_TIMEOUT_SECONDS):
-        error = message.error()
-        if error is None:
-            number += 1
-        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (the name confluent_kafka gives it)
-            return number
-        else:
-            raise KafkaException(error)
-    return number
 
 
 def admin(settings: Settings) -> AdminClient:
