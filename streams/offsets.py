@@ -22,8 +22,6 @@ from streams.standing import Fault, Standing, expired, judge, overdue
 from streams.state import Store, restore
 from streams.topology import Flow
 
-_TIMEOUT_SECONDS = 15.0
-
 Entries = Callable[[Topic, int], str]
 """Which table has rows of a partition, "" if none has; asked where nothing is committed."""
 
@@ -75,13 +73,6 @@ def _doubt(found: Found, settings: Settings, entries: Callable[[], str]) -> Faul
     if pending and datetime.now(UTC) - pending.since > settings.pending_age:
         return overdue(position.offset, pending, settings.pending_age)
     return None
-
-
-def members(settings: Settings, agent: str) -> int:
-    """How many workers an agent's group has."""
-    admin, group = provision.admin(settings), settings.group(agent)
-    described = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_SECONDS)[group]
-    return len(described.result().members)
 
 
 def accept(settings: Settings, found: Found, to: Position, *, forget: bool = False) -> None:
