@@ -8,6 +8,7 @@ from confluent_kafka import TopicPartition
 from schemas import codec
 from schemas.events import Event
 from schemas.topics import Topic
+from streams.patience import or_unavailable
 from streams.settings import Settings
 from streams.standalone import log_of, reading, to_the_end
 
@@ -18,17 +19,17 @@ class Tail:
     """A topic, from its end at construction (or its beginning) to its end at each read."""
 
     def __init__(self, settings: Settings, topic: Topic, *, from_beginning: bool = False) -> None:
-        """The broker must be there and have the topic."""
+        """Raises Unavailable without the broker or the topic."""
         self._brokers = settings.brokers
         self._topic = settings.topic(topic)
-        with reading(self._brokers) as consumer:
+        with or_unavailable(self._brokers), reading(self._brokers) as consumer:
             logs = [log_of(consumer, self._topic, number) for number in range(settings.partitions_of(topic))]
         self._positions = [log.begin if from_beginning else log.end for log in logs]
 
     def values(self) -> Iterator[bytes]:
-        """Every record's value up to the present end."""
+        """Every record's value up to the present end. Raises Unavailable when the broker goes."""
         here = [TopicPartition(self._topic, number, at) for number, at in enumerate(self._positions)]
-        with reading(self._brokers) as consumer:
+        with or_unavailable(self._brokers), reading(self._brokers) as consumer:
             for message in to_the_end(consumer, here):
                 number, offset = message.partition(), message.offset()
                 assert number is not None and offset is not None  # noqa: S101, PT018 (for mypy: a record has both)
@@ -36,5 +37,5 @@ class Tail:
                 yield message.value() or b""
 
     def events(self, *kinds: type[E]) -> Iterator[E]:
-        """Every record decoded. Raises Unreadable."""
+        """Every record decoded. Raises Unreadable, and as values."""
         return (codec.decode(value, *kinds) for value in self.values())
