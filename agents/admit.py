@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from agents.batch import Batch, Output, Record, Result, State, Written, appended_at
 from agents.bounds import check, check_attributable, within_bounds
 from agents.measure import Measure
+from agents.rejection import rejection
 from agents.remember import KeyedHash
 from schemas import codec, metrics
 from schemas.errors import Reason, Rejected, Unreadable
-from schemas.events import DeadLetter, PhotoAdmitted, PhotoRejected, PhotoUploaded, Root
+from schemas.events import DeadLetter, PhotoAdmitted, PhotoUploaded, Root
 from schemas.extension import Extension, numbers
 from schemas.partitioning import partition_of
 from schemas.topics import ADMITTED, DEAD_LETTER, ENRICHED
@@ -210,25 +211,9 @@ class _Admission:
 
     def _refuse(self, reading: _Reading, why: Rejected) -> None:
         event = within_bounds(reading.event, appended_at(reading.record))
-        refusal = PhotoRejected(
-            event_id=event.event_id,
-            photo_id=event.photo_id,
-            owner_id=event.owner_id,
-            object_uri=event.object_uri,
-            content_sha256=event.content_sha256,
-            size_bytes=event.size_bytes,
-            captured_at=event.captured_at,
-            uploaded_at=event.uploaded_at,
-            source=event.source,
-            traceparent=event.traceparent,
-            root=self._root(reading.record),
-            stage="admit",
-            reason=why.reason,
-            detail=why.detail,
-            rejected_at=self._now,
-            worker_version=self._rules.version,
-        )
-        self.result.outputs.append(Output(ENRICHED, event.owner_id.encode(), refusal))
+        root = self._root(reading.record)
+        refusal = rejection(event, why, stage="admit", at=self._now, version=self._rules.version, root=root)
+        self.result.outputs.append(Output(ENRICHED, reading.owner, refusal))
         self._count_rejected(why.reason)
 
     def _count_rejected(self, reason: str) -> None:

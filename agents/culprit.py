@@ -12,6 +12,7 @@ from agents.batch import Batch, Delivery, Output, Result, State, appended_at
 from agents.bounds import check_attributable, within_bounds
 from agents.group import group
 from agents.measure import Measure
+from agents.rejection import Photo, rejection
 from agents.store import store
 from schemas import codec, metrics
 from schemas.errors import Reason, Rejected
@@ -29,8 +30,6 @@ from schemas.tables import Rows
 from schemas.topics import DEAD_LETTER, ENRICHED, GROUPED
 
 Clock = Callable[[], datetime]
-
-_FIELDS = {field.name for field in dataclasses.fields(PhotoRejected)}
 
 
 async def of_admit(
@@ -70,15 +69,13 @@ async def of_admit(
     owner = event.owner_id.encode()
     # Of a record in a wrong partition the root compares with no other of its photo, and group must know that.
     here = record.key == owner and partition_of(owner, partitions) == batch.partition
-    rejected = _rejected(
-        within_bounds(event, appended_at(record)),
-        root=root,
-        stage="admit",
-        reason=Reason.INTERNAL_ERROR if here else Reason.WRONG_PARTITION,
-        detail=detail if here else "the record is not in its owner's partition",
-        rejected_at=clock(),
-        worker_version=version,
+    why = (
+        Rejected(Reason.INTERNAL_ERROR, detail)
+        if here
+        else Rejected(Reason.WRONG_PARTITION, "the record is not in its owner's partition")
     )
+    known = within_bounds(event, appended_at(record))
+    rejected = rejection(known, why, stage="admit", at=clock(), version=version, root=root)
     measure.count(metrics.REJECTED, reason=rejected.reason)
     return Result([Output(ENRICHED, owner, rejected)])
 
@@ -117,17 +114,8 @@ def of_store(batch: Batch, detail: str, at: datetime, *, version: str, measure: 
     return store(_instead(batch, dataclasses.replace(photo.event, enriched=None, rejected=rejected)), measure=measure)
 
 
-def _internal(
-    photo: PhotoAdmitted | PhotoEnriched | PhotoRejected, stage: str, detail: str, at: datetime, version: str
-) -> PhotoRejected:
-    return _rejected(
-        photo, stage=stage, reason=Reason.INTERNAL_ERROR, detail=detail, rejected_at=at, worker_version=version
-    )
-
-
-def _rejected(photo: PhotoUploaded | PhotoAdmitted | PhotoEnriched | PhotoRejected, **why: object) -> PhotoRejected:
-    known = {name: value for name, value in vars(photo).items() if name in _FIELDS}
-    return PhotoRejected(**(known | why))
+def _internal(photo: Photo, stage: str, detail: str, at: datetime, version: str) -> PhotoRejected:
+    return rejection(photo, Rejected(Reason.INTERNAL_ERROR, detail), stage=stage, at=at, version=version)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

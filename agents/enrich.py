@@ -16,6 +16,7 @@ from agents.measure import Measure
 from agents.photo.decode import Picture, decode
 from agents.photo.fetch import Objects
 from agents.photo.room import Room
+from agents.rejection import rejection
 from agents.retry import Retry
 from agents.together import together
 from agents.vision import triton as vision
@@ -67,23 +68,12 @@ async def enrich(
 async def _outcome(
     photo: PhotoAdmitted, look: Look, version: str, clock: Callable[[], datetime]
 ) -> PhotoEnriched | PhotoRejected:
-    fields = dict(vars(photo))
-    del fields["media_type"], fields["admitted_at"]
     try:
         seen = await look(photo)
     except Rejected as why:
-        return PhotoRejected(
-            **fields,
-            stage="enrich",
-            reason=why.reason,
-            detail=why.detail,
-            rejected_at=clock(),
-            worker_version=version,
-        )
+        return rejection(photo, why, stage="enrich", at=clock(), version=version)
     return PhotoEnriched(
-        **fields,
-        media_type=seen.media_type,
-        admitted_at=photo.admitted_at,
+        **(vars(photo) | {"media_type": seen.media_type}),
         enriched_at=clock(),
         width=seen.width,
         height=seen.height,

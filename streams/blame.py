@@ -9,7 +9,7 @@ from confluent_kafka import KafkaException
 
 from schemas.errors import StrangeWorld, Unavailable
 
-_OURS = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[1]
 
 _MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EIO, errno.EROFS)
 """What the system says when it is out of files, room or memory, or broken: no record is to blame for that."""
@@ -29,13 +29,18 @@ def where(error: BaseException) -> str:
     """`KeyError at agents/group.py:41 in _stamp`: the kind of the error, and the innermost place of our own code."""
     kind = type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
-    mine = [frame for frame in frames if Path(frame.filename).is_relative_to(_OURS) and ".venv" not in frame.filename]
+    mine = [frame for frame in frames if ours(frame.filename)]
     for frame in (mine or frames)[-1:]:
         return f"{kind} at {place(frame.filename)}:{frame.lineno} in {frame.name}"
     return kind
 
 
+def ours(filename: str) -> bool:
+    """Whether a file is the project's own; not what is installed in a folder of it."""
+    return Path(filename).is_relative_to(_ROOT) and ".venv" not in filename
+
+
 def place(filename: str) -> str:
     """A file of ours by its path in the project, another by its name."""
     path = Path(filename)
-    return str(path.relative_to(_OURS)) if path.is_relative_to(_OURS) else path.name
+    return str(path.relative_to(_ROOT)) if path.is_relative_to(_ROOT) else path.name

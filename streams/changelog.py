@@ -1,18 +1,16 @@
 """A changelog, read from the broker. Blocking."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.topics import Topic
 from streams.claim import Changelog
-from streams.patience import answer
 from streams.settings import Settings
+from streams.standalone import log_of, reading
 
 _AT_ONCE = 20_000  # records taken together
 _BRIEFLY_SECONDS = 0.02  # which are waited out at a changelog's end too: the partition waits with it
-_TIMEOUT_SECONDS = 30.0
 
 
 def changelog_of(
@@ -28,37 +26,12 @@ def changelog_of(
 def remembers(changelog: Changelog, brokers: str) -> bool:
     """Whether there is an entry in it, be it one that was deleted and not compacted yet."""
     with reading(brokers) as consumer:
-        begin, end = log(consumer, changelog)
+        begin, end = log_of(consumer, changelog.topic, changelog.partition)
         return begin < end and any(
             value is not None
             for changes, _ in changes_from(consumer, changelog, begin, end)
             for value in changes.values()
         )
-
-
-@contextmanager
-def reading(brokers: str) -> Iterator[Consumer]:
-    """A reader of committed records."""
-    config = {
-        "bootstrap.servers": brokers,
-        "group.id": "-",  # required, and never used: nothing is committed
-        "enable.auto.commit": False,
-        "isolation.level": "read_committed",
-        # The end may be a transaction's marker, which is never delivered: only the broker can say that it is reached.
-        "enable.partition.eof": True,
-        "auto.offset.reset": "earliest",  # compaction may have removed the very record that comes next
-        "fetch.wait.max.ms": 50,
-        "fetch.queue.backoff.ms": 5,  # the default of a second makes a restore four times as slow
-        "log_level": 0,
-    }
-    with closing(Consumer(config)) as consumer:
-        yield consumer
-
-
-def log(consumer: Consumer, changelog: Changelog) -> tuple[int, int]:
-    """The first offset that it has, and the one that its next record will get."""
-    here = TopicPartition(changelog.topic, changelog.partition)
-    return answer(lambda: consumer.get_watermark_offsets(here, _TIMEOUT_SECONDS))
 
 
 def changes_from(

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from schemas.errors import StrangeWorld
+from streams import standalone
 from streams.patience import answer
 from streams.position import Position
-from streams.standing import Expected, Fault, Log, Standing, judge, refusal
+from streams.standing import Expected, Fault, Standing, judge, refusal
 from streams.step import Reached, Step, unwatched
 
 _TIMEOUT_SECONDS = 30.0
@@ -94,15 +95,8 @@ class Group:
 
     def __init__(self, brokers: str, name: str) -> None:
         self.name = name
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": brokers,
-                "group.id": name,
-                "isolation.level": "read_committed",  # an offset whose transaction is still open is waited for
-                "enable.auto.commit": False,
-                **_CONNECTIONS,
-            }
-        )
+        # It reads what is committed: an offset whose transaction is still open is waited for.
+        self._consumer = standalone.consumer(brokers, {"group.id": name, **_CONNECTIONS})
 
     def metadata(self) -> Any:
         """What a transaction must name to commit positions of this group: the fence is the producer's, not a membership."""
@@ -114,7 +108,7 @@ class Group:
         committed = self._consumer.committed([here], _TIMEOUT_SECONDS)[0]
         if committed.error:
             raise KafkaException(committed.error)
-        log = Log(*answer(lambda: self._consumer.get_watermark_offsets(here, _TIMEOUT_SECONDS)))
+        log = standalone.log_of(self._consumer, source.topic, source.partition)
         return judge(committed.offset, committed.metadata or "", ours, log)
 
     def end(self, source: Source) -> int:

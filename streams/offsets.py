@@ -8,21 +8,19 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from confluent_kafka import KafkaException, TopicPartition
-
-from schemas.errors import StrangeWorld, Unavailable
+from schemas.errors import StrangeWorld
 from schemas.topics import Topic
 from streams import provision
 from streams.changelog import changelog_of, remembers
 from streams.claim import Changelog, Claim, Group, Source, expected
-from streams.patience import answer
+from streams.lag import lag
+from streams.patience import answer, or_unavailable
 from streams.position import Position
 from streams.settings import Settings
+from streams.standalone import committed, log_of, partitions_of, reading
 from streams.standing import Fault, Standing, expired, judge, overdue
 from streams.state import Store, restore
 from streams.topology import Flow
-
-_TIMEOUT_SECONDS = 15.0
 
 Entries = Callable[[Topic, int], str]
 """Which table has rows of a partition, "" if none has; asked where nothing is committed."""
@@ -42,23 +40,19 @@ class Found:
 def look(settings: Settings, flows: Iterable[Flow], entries: Entries) -> list[Found]:
     """Of every partition that the agents read. Raises Unavailable without a broker, StrangeWorld without the topics."""
     flows = list(flows)
-    behind = {(lag.agent, lag.topic, lag.partition): lag.records for lag in provision.lag(settings, flows)}
-    try:
+    behind = {(each.agent, each.topic, each.partition): each.records for each in lag(settings, flows)}
+    with or_unavailable(settings.brokers):
         found = answer(lambda: [found for flow in flows for found in _look(settings, flow, entries)])
-    except KafkaException as error:
-        raise Unavailable("Kafka", f"{settings.brokers}: {error.args[0].str()}") from error
     return [replace(each, records=behind[each.agent, each.source.topic, each.source.partition]) for each in found]
 
 
 def _look(settings: Settings, flow: Flow, entries: Entries) -> Iterator[Found]:
     ids = provision.topic_ids(settings, flow.topics)
     topics = {settings.topic(topic): topic for topic in flow.sources}
-    partitions = [
-        TopicPartition(name, n) for name, topic in topics.items() for n in range(settings.partitions_of(topic))
-    ]
-    with closing(provision.reading(settings)) as reader:
-        logs = {(at.topic, at.partition): provision.log_of(reader, at) for at in partitions}
-    for at in provision.committed(settings, flow.agent, partitions):
+    partitions = partitions_of(settings, flow.sources)
+    with reading(settings.brokers) as reader:
+        logs = {(at.topic, at.partition): log_of(reader, at.topic, at.partition) for at in partitions}
+    for at in committed(settings, flow.agent, partitions):
         source = Source(at.topic, ids[at.topic], at.partition)
         changelog = changelog_of(flow.changelog, settings, ids, at.partition)
         standing = judge(at.offset, at.metadata or "", expected(source, changelog), logs[at.topic, at.partition])
@@ -79,13 +73,6 @@ def _doubt(found: Found, settings: Settings, entries: Callable[[], str]) -> Faul
     if pending and datetime.now(UTC) - pending.since > settings.pending_age:
         return overdue(position.offset, pending, settings.pending_age)
     return None
-
-
-def members(settings: Settings, agent: str) -> int:
-    """How many workers an agent's group has."""
-    admin, group = provision.admin(settings), settings.group(agent)
-    described = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_SECONDS)[group]
-    return len(described.result().members)
 
 
 def accept(settings: Settings, found: Found, to: Position, *, forget: bool = False) -> None:

@@ -1,10 +1,13 @@
 """Questions to the broker, asked again while it says that it will know soon: of a topic that was just made, say. Blocking."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
+
+from schemas.errors import Unavailable
 
 T = TypeVar("T")
 
@@ -37,3 +40,14 @@ def answer(ask: Callable[[], T], *, patience_seconds: float = _PATIENCE_SECONDS)
             if error.args[0].code() not in _SOON or time.monotonic() > end:
                 raise
         time.sleep(_PAUSE_SECONDS)
+
+
+@contextmanager
+def or_unavailable(brokers: str) -> Iterator[None]:
+    """Raises Unavailable where the body raises what a broker, or its silence, is at fault for."""
+    try:
+        yield
+    except KafkaException as error:
+        raise Unavailable("Kafka", f"{brokers}: {error.args[0].str()}") from error
+    except TimeoutError as error:
+        raise Unavailable("Kafka", f"{brokers}: {error}") from error

@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -26,8 +25,8 @@ from schemas.metrics import INSERT, ROWS
 from schemas.tables import Rows, Table
 from streams.claim import Claim, Source
 from streams.pace import Pace
-from streams.patience import answer
 from streams.position import Pending, Position
+from streams.standalone import log_of, reading
 from streams.standing import expired, overdue
 from streams.step import Reached, Step, unwatched
 from streams.telemetry import timed
@@ -214,24 +213,16 @@ def read_range(brokers: str, source: Source, first: int, last: int) -> list[Reco
 
     Raises StrangeWorld when the log does not have them any more.
     """
-    config = {
-        "bootstrap.servers": brokers,
-        "group.id": "-",  # required, and never used: nothing is committed
-        "enable.auto.commit": False,
-        "isolation.level": "read_committed",
-        "auto.offset.reset": "error",
-        "fetch.wait.max.ms": 50,
-        "log_level": 0,
-    }
-    with closing(Consumer(config)) as consumer:
-        here = TopicPartition(source.topic, source.partition, first)
-        low, _ = answer(lambda: consumer.get_watermark_offsets(here, _SILENCE_SECONDS))
+    # Its end says nothing here: after a broker's restart it may lag, and `last` is known to be there.
+    config = {"auto.offset.reset": "error", "enable.partition.eof": False}
+    with reading(brokers, config) as consumer:
+        low = log_of(consumer, source.topic, source.partition).begin
         if low > first:
             raise StrangeWorld(
                 f"rows of {source}, offsets {first} to {last}, are pending, and the log begins at {low} by now: start the worker "
                 "again, and it names the command that accepts the loss"
             )
-        consumer.assign([here])
+        consumer.assign([TopicPartition(source.topic, source.partition, first)])
         return list(_up_to(last, consumer))
 
 

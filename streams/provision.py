@@ -1,60 +1,40 @@
-"""Topics on the broker as schemas/topics.py declares them, and how far each agent is behind. Blocking."""
+"""Topics on the broker as schemas/topics.py declares them. Blocking."""
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
-from functools import cache
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
-from confluent_kafka import (
-    Consumer,
-    KafkaError,
-    KafkaException,
-    TopicCollection,
-    TopicPartition,
-)
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it means to export them, and does not say so
-    AdminClient,
-    ConfigResource,
-    NewTopic,
-    ResourceType,
-    TopicDescription,
-)
+from confluent_kafka.admin import TopicDescription  # type: ignore[attr-defined]  # it means to export it, and does not say so
 
 from schemas.errors import StrangeWorld, Unavailable
 from schemas.topics import TOPICS, Topic
-from streams.patience import answer
+from streams import admin
 from streams.settings import Settings
-from streams.standing import Log
-from streams.topology import FLOWS, Flow
+from streams.topic_settings import check_memory, differences
 
 _LOG = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 15.0
-_QUICKLY_SECONDS = 5.0  # whoever can wait asks again
 _PAUSE_SECONDS = 0.05
-_NEARLY = 20
-"""A lag up to so many is counted record by record: the log's end counts transactions' markers, which are nobody's work."""
 
 
 def ensure(settings: Settings) -> list[str]:
     """Create the topics that are missing and return their names on the broker; safe to repeat, and to run twice at once.
 
     Of those that exist, settings that differ from the declared ones are logged as warnings, since an operator may have meant
-    them. Raises StrangeWorld for another number of partitions, which moves keys, and Unavailable without a broker.
+    them. Raises StrangeWorld for another number of partitions, which moves keys, and Unavailable when the broker is not there or
+    does not make them.
     """
-    found = _describe(settings, TOPICS)
+    found = admin.described(settings, TOPICS)
     for topic, description in found.items():
         _check_partitions(settings, topic, description)
-    made = _create(settings, [topic for topic in TOPICS if topic not in found])
+    made = admin.created(settings, [topic for topic in TOPICS if topic not in found])
     found = _wait_for(settings, TOPICS)
     for topic, description in found.items():
         _check_partitions(settings, topic, description)
         replicas = len(description.partitions[0].replicas)
         if replicas != settings.replication:
             _LOG.warning("%s has %d replica(s), declared are %d", description.name, replicas, settings.replication)
-    for difference in _differences(settings, found):
+    for difference in differences(settings, found):
         _LOG.warning("%s", difference)
     return [settings.topic(topic) for topic in made]
 
@@ -65,139 +45,15 @@ def topic_ids(settings: Settings, topics: Iterable[Topic]) -> dict[str, str]:
     Raises StrangeWorld when one is missing, has another number of partitions, or is a changelog that forgets what its agent has
     to know, and Unavailable without a broker.
     """
-    found = _describe(settings, topics)
+    found = admin.described(settings, topics)
     for topic in topics:
         if topic not in found:
             raise StrangeWorld(
                 f"{settings.brokers} has no topic {settings.topic(topic)}: run `safelight topics --create`"
             )
         _check_partitions(settings, topic, found[topic])
-    _check_memory(settings, [topic for topic in topics if topic.is_changelog])
+    check_memory(settings, [topic for topic in topics if topic.is_changelog])
     return {description.name: str(description.topic_id) for description in found.values()}
-
-
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """How far an agent is behind in one partition: `records` that it has not committed yet, from `position` on."""
-
-    agent: str
-    topic: str
-    partition: int
-    position: int
-    records: int
-
-
-def lag(settings: Settings, flows: Iterable[Flow] = FLOWS.values()) -> list[Lag]:
-    """Of every agent, by the topics that it reads. Raises Unavailable without a broker, or without the topics."""
-    # Consumers that nobody keeps, not an admin client: librdkafka 2.16's dies when a group's coordinator is not there yet, and
-    # asks for the log's ends with what it knew of their leaders before a broker's restart.
-    try:
-        with closing(_reader(settings)) as reader:
-            return [each for flow in flows for each in _lags(reader, settings, flow)]
-    except KafkaException as error:
-        raise Unavailable("Kafka", f"{settings.brokers}: {error.args[0].str()}") from error
-
-
-def _lags(reader: Consumer, settings: Settings, flow: Flow) -> Iterator[Lag]:
-    partitions = [
-        TopicPartition(settings.topic(topic), partition)
-        for topic in flow.sources
-        for partition in range(settings.partitions_of(topic))
-    ]
-    for here in committed(settings, flow.agent, partitions):
-        log = log_of(reader, here)
-        position = max(here.offset, log.begin)
-        records = log.end - position
-        if 0 < records <= _NEARLY:
-            reader.assign([TopicPartition(here.topic, here.partition, position)])
-            records = _count(reader)
-            reader.unassign()
-        yield Lag(flow.agent, here.topic, here.partition, position, records)
-
-
-def committed(settings: Settings, agent: str, partitions: list[TopicPartition]) -> list[TopicPartition]:
-    """What an agent's group has committed of each, with its note; the offset is negative where there is nothing.
-
-    Does not wait for a transaction that a killed worker has left open, as who reads only what is stable would.
-    """
-    with closing(_reader(settings, settings.group(agent), isolation="read_uncommitted")) as group:
-        found = answer(lambda: group.committed(partitions, _TIMEOUT_SECONDS))
-    for here in found:
-        if here.error:
-            raise KafkaException(here.error)
-    return found
-
-
-def log_of(reader: Consumer, partition: TopicPartition) -> Log:
-    """What the partition's log has for a reader of committed records, if that is what the consumer is."""
-    return Log(*answer(lambda: reader.get_watermark_offsets(partition, _TIMEOUT_SECONDS)))
-
-
-def reading(settings: Settings) -> Consumer:
-    """A reader of committed records that joins no group; to be closed."""
-    return _reader(settings)
-
-
-def _reader(settings: Settings, group: str = "-", *, isolation: str = "read_committed") -> Consumer:
-    return Consumer(
-        {
-            "bootstrap.servers": settings.brokers,
-            "group.id": group,
-            "enable.auto.commit": False,
-            "isolation.level": isolation,
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 50,
-            "log_level": 0,
-        }
-    )
-
-
-def _count(consumer: Consumer) -> int:
-    number = 0
-    while message := consumer.poll(_TIMEOUT_SECONDS):
-        error = message.error()
-        if error is None:
-            number += 1
-        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (the name confluent_kafka gives it)
-            return number
-        else:
-            raise KafkaException(error)
-    return number
-
-
-def admin(settings: Settings) -> AdminClient:
-    """The process's admin client."""
-    return _admin_of(settings.brokers)
-
-
-@cache
-def _admin_of(brokers: str) -> AdminClient:
-    return AdminClient({"bootstrap.servers": brokers, "log_level": 0})
-
-
-_LET_DOWN: list[AdminClient] = []
-"""Kept to the end of the process: librdkafka dies of an admin client that is dropped while a broker owes it an answer."""
-
-
-def _let_down(settings: Settings) -> None:
-    """After a time-out the next one asks has to be new: the old would wait for a controller that is gone."""
-    _LET_DOWN.append(admin(settings))
-    _admin_of.cache_clear()
-
-
-def _describe(settings: Settings, topics: Iterable[Topic]) -> dict[Topic, TopicDescription]:
-    """Those of the topics that are there."""
-    named = {settings.topic(topic): topic for topic in topics}
-    found = {}
-    futures = admin(settings).describe_topics(TopicCollection(list(named)), request_timeout=_QUICKLY_SECONDS)
-    for name, future in futures.items():
-        try:
-            found[named[name]] = future.result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                _let_down(settings)
-                raise Unavailable("Kafka", f"{settings.brokers}: {error.args[0].str()}") from error
-    return found
 
 
 def _check_partitions(settings: Settings, topic: Topic, found: TopicDescription) -> None:
@@ -208,80 +64,10 @@ def _check_partitions(settings: Settings, topic: Topic, found: TopicDescription)
         )
 
 
-class _Setting(NamedTuple):
-    topic: str
-    name: str
-    actual: str
-    declared: str
-
-    @property
-    def remedy(self) -> str:
-        value = f"[{self.declared}]" if "," in self.declared else self.declared
-        return f"`kafka-configs --alter --topic {self.topic} --add-config {self.name}={value}`"
-
-    @property
-    def forgets(self) -> bool:
-        """Whether a changelog forgets by it what its agent, or a local store, still has to know."""
-        if self.name == "cleanup.policy":
-            return "delete" in self.actual and "delete" not in self.declared
-        return self.name.endswith("retention.ms") and 0 <= int(self.actual) < int(self.declared)
-
-
-def _check_memory(settings: Settings, changelogs: Iterable[Topic]) -> None:
-    found = list(_settings(settings, changelogs))
-    by_age = {setting.topic for setting in found if setting.name == "cleanup.policy" and "delete" in setting.actual}
-    for setting in found:
-        if setting.forgets and (setting.name != "retention.ms" or setting.topic in by_age):
-            raise StrangeWorld(
-                f"{setting.topic} forgets too soon what its agent has to remember ({setting.name} is {setting.actual}, not "
-                f"{setting.declared}): {setting.remedy} makes it right, and `safelight topics` shows what is declared"
-            )
-
-
-def _differences(settings: Settings, found: Iterable[Topic]) -> list[str]:
-    return [
-        f"{setting.topic}: {setting.name} is {setting.actual}, declared is {setting.declared} ({setting.remedy} makes it so)"
-        for setting in _settings(settings, found)
-        if setting.actual != setting.declared
-    ]
-
-
-def _settings(settings: Settings, topics: Iterable[Topic]) -> Iterator[_Setting]:
-    resources = {ConfigResource(ResourceType.TOPIC, settings.topic(topic)): topic for topic in topics}
-    if not resources:
-        return
-    for resource, future in admin(settings).describe_configs(list(resources), request_timeout=_TIMEOUT_SECONDS).items():
-        actual = future.result()
-        for name, declared in settings.declared(resources[resource]).config.items():
-            if name in actual:
-                yield _Setting(resource.name, name, actual[name].value, declared)
-
-
-def _create(settings: Settings, topics: list[Topic]) -> list[Topic]:
-    """Those that were made: somebody else may have been quicker with the others."""
-    if not topics:
-        return []
-    new = [
-        NewTopic(settings.topic(topic), topic.partitions, topic.replicas, config=topic.config)
-        for topic in map(settings.declared, topics)
-    ]
-    futures = admin(settings).create_topics(new)
-    made = []
-    for topic in topics:
-        try:
-            futures[settings.topic(topic)].result(_TIMEOUT_SECONDS)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise
-        else:
-            made.append(topic)
-    return made
-
-
 def _wait_for(settings: Settings, topics: Sequence[Topic]) -> dict[Topic, TopicDescription]:
     """Until the broker's metadata has them all: a topic that was just made is not there at once."""
     end = time.monotonic() + _TIMEOUT_SECONDS
-    while len(found := _describe(settings, topics)) < len(topics):
+    while len(found := admin.described(settings, topics)) < len(topics):
         if time.monotonic() > end:
             raise Unavailable("Kafka", f"topics made on {settings.brokers} do not appear")
         time.sleep(_PAUSE_SECONDS)

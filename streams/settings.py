@@ -8,7 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from schemas.topics import ADMIT_CHANGELOG, PARTITIONS, REMEMBER, Topic, remembered_for
@@ -17,8 +18,29 @@ STACK_SETTINGS = "settings.env"
 """File in the data folder where a running stack says how to reach it."""
 
 
+def _duration(value: object, parse: ValidatorFunctionWrapHandler) -> timedelta:
+    try:
+        duration: timedelta = parse(_number(value) if isinstance(value, str) else value)
+    except (ValidationError, OverflowError) as error:
+        what = "say how many seconds (0.5), or an ISO 8601 duration (PT0.5S), above 0"
+        raise PydanticCustomError("duration", what) from error
+    return duration
+
+
+def _number(text: str) -> float | str:
+    """As a number, which pydantic takes for seconds only when it is no text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+Duration = Annotated[timedelta, Field(gt=timedelta(0)), WrapValidator(_duration)]
+"""Above 0; a number, in a variable too, is seconds."""
+
+
 class Settings(BaseSettings):
-    """Frozen. A wrong value names its variable in the error."""
+    """Frozen. A wrong value names its variable in the error. A duration is a number of seconds, or ISO 8601."""
 
     model_config = SettingsConfigDict(env_prefix="SAFELIGHT_", frozen=True, extra="ignore")
 
@@ -37,7 +59,7 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Key of the hashes under which ids are remembered; the same on every worker, for good.",
     )
-    remember: timedelta = Field(REMEMBER, description="How long admit remembers event ids (ISO 8601 or seconds).")
+    remember: Duration = Field(REMEMBER, description="How long admit remembers event ids.")
 
     object_roots: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="URLs under which photos may be read, comma separated."
@@ -53,20 +75,20 @@ class Settings(BaseSettings):
     clickhouse_password: SecretStr = SecretStr("")
     clickhouse_cluster: str = Field("", description="Name of a cluster: tables are then replicated.")
 
-    session: timedelta = Field(
+    session: Duration = Field(
         timedelta(seconds=10), description="A worker silent for so long is given up by its group."
     )
     batch_records: int = Field(2000, ge=1, description="Most records of a batch, for all agents but enrich.")
     enrich_batch_records: int = Field(64, ge=1, description="Most photos of a batch of enrich.")
-    pending_age: timedelta = Field(
+    pending_age: Duration = Field(
         timedelta(days=1),
         description="Rows pending for longer are not inserted: ClickHouse might have forgotten that it has them.",
     )
-    stall: timedelta = Field(
+    stall: Duration = Field(
         timedelta(minutes=5),
         description="A partition that has work, waits for nothing and makes no progress for so long ends its worker.",
     )
-    metrics_interval: timedelta = Field(timedelta(seconds=1), description="How often a worker publishes its metrics.")
+    metrics_interval: Duration = Field(timedelta(seconds=1), description="How often a worker publishes its metrics.")
 
     @field_validator("object_roots", "models", mode="before")
     @classmethod

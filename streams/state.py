@@ -29,8 +29,9 @@ from pathlib import Path
 from rocksdict import BlockBasedOptions, Options, Rdict, WriteBatch
 
 from schemas.topics import TOMBSTONES_KEPT
-from streams.changelog import changes_from, log, reading
+from streams.changelog import changes_from
 from streams.claim import Changelog, Claim
+from streams.standalone import log_of, reading
 from streams.standing import expired
 from streams.step import Reached, Step, unwatched
 
@@ -151,7 +152,7 @@ def restore(store: Store, brokers: str, reached: Reached = unwatched) -> int:
     """
     read = 0
     with reading(brokers) as consumer:
-        begin, end = log(consumer, store.changelog)
+        begin, end = log_of(consumer, store.changelog.topic, store.changelog.partition)
         if store.offset >= end:  # the changelog has lost its end
             store.clear()
         if begin == end:

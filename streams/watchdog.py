@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -28,7 +27,6 @@ _LOOKS = 5
 _PLACES = 3
 """Of a stack that are told, innermost last."""
 
-_OURS = Path(__file__).parents[1]
 _NO_PLACES = ("agents/life.py", "streams/threads.py", "streams/consumer.py")
 """Through which everything passes: their lines say nothing."""
 
@@ -115,9 +113,10 @@ def _running(thread: int, *, below: FrameType) -> list[str]:
 
 
 def _place(frame: FrameType) -> list[str]:
-    path = blame.place(frame.f_code.co_filename)
-    ours = Path(frame.f_code.co_filename).is_relative_to(_OURS) and ".venv" not in frame.f_code.co_filename
-    return [f"{path}:{frame.f_lineno} in {frame.f_code.co_name}"] if ours and path not in _NO_PLACES else []
+    code = frame.f_code
+    path = blame.place(code.co_filename)
+    told = blame.ours(code.co_filename) and path not in _NO_PLACES
+    return [f"{path}:{frame.f_lineno} in {code.co_name}"] if told else []
 
 
 def watch(watchdog: Watchdog, limit_seconds: float, ended: threading.Event, bark: Callable[[Stuck], None]) -> None:

@@ -149,9 +149,9 @@ def chaos(context: typer.Context) -> None:
 
     Example: `safelight chaos --kills 50 --seed 1 --json chaos.json`
     """
-    from ops.cli.chaos import chaos
+    from ops.cli.checkout import run
 
-    raise typer.Exit(chaos(context.args))
+    raise typer.Exit(run("chaos", "chaos.__main__", context.args))
 
 
 offsets = typer.Typer(invoke_without_command=True, rich_markup_mode="markdown")
@@ -219,8 +219,8 @@ def bench_admit(
 
     Example: `safelight bench admit --pairs 5 --json admit.json`
     """
-    from ops.cli.bench import bench
+    from ops.cli.checkout import run
 
-    more = ["--json", str(json_file.absolute())] if json_file else []
+    more = ["--json", str(json_file)] if json_file else []
     more += ["--profile"] if profile else []
-    raise typer.Exit(bench("admit", "--pairs", str(pairs), "--events", str(events), *more))
+    raise typer.Exit(run("bench admit", "bench.admit", ["--pairs", str(pairs), "--events", str(events), *more]))

@@ -17,7 +17,7 @@ from schemas.errors import StrangeWorld
 from schemas.topics import Topic
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.entries import TABLES, question
-from streams import offsets
+from streams import admin, offsets
 from streams.offsets import Found
 from streams.position import Position
 from streams.settings import Settings
@@ -55,7 +55,7 @@ def accept(
         raise typer.BadParameter(f"{agent} remembers nothing", param_hint="--forget")
     chosen = _chosen(settings, _look(settings, [agent]), topic, partition)
     plan = [(each, _target(each, to, forget=forget)) for each in chosen]
-    members = offsets.members(settings, agent)
+    members = admin.members(settings, agent)
     if members:
         raise StrangeWorld(f"{settings.group(agent)} has {members} workers: stop them first, then run this again")
     console = stdout()

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ops.demo import Demo, Outcome
 from ops.stack.status import ServerStatus
-from streams.provision import Lag
+from streams.lag import Lag
 
 _LABELS_SHOWN = 3
 

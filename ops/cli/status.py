@@ -7,7 +7,7 @@ from ops.cli.report import status_table, status_view, stdout
 from ops.stack.process import StackError
 from ops.stack.status import read_status
 from schemas.errors import Unavailable
-from streams import provision
+from streams.lag import lag
 from streams.settings import Settings
 
 
@@ -16,7 +16,7 @@ def status(*, as_json: bool) -> None:
     settings = Settings.read()
     servers = read_status(settings.data)
     try:
-        lags = provision.lag(settings)
+        lags = lag(settings)
     except Unavailable as error:
         if servers is None:
             raise StackError(f"no stack runs in {settings.data}, and {error}: start one with `safelight up`") from error

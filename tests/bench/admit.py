@@ -31,12 +31,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -44,9 +44,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ops.stack.kafka import Kafka
 from schemas import codec
 from schemas.events import PhotoAdmitted
-from schemas.topics import ADMIT_CHANGELOG, ADMITTED, DEAD_LETTER, ENRICHED, EVENTS, METRICS
+from schemas.topics import ADMIT_CHANGELOG, ADMITTED, DEAD_LETTER, ENRICHED, EVENTS, METRICS, Topic
 from streams import provision
 from streams.settings import Settings
+from streams.standalone import partitions_of, reading, to_the_end
 from tests.bench.admit_events import uploads
 from tests.bench.admit_sides import PLAIN
 
@@ -141,7 +142,8 @@ def ours(settings: Settings, source: dict[str, Any]) -> dict[str, Any]:
         "hash_key": settings.hash_key.get_secret_value(),
     }
     with side("ours", settings=given) as process:
-        with closing(reader(settings, settings.group("admit"))) as group:
+        config = {"group.id": settings.group("admit"), "isolation.level": "read_uncommitted"}
+        with reading(settings.brokers, config) as group:
             give_up = time.monotonic() + PATIENCE_SECONDS
             while not read_to_the_end(settings, group):
                 check(process.poll() is None, f"safelight worker admit ended with {process.poll()}")
@@ -158,7 +160,7 @@ def ours(settings: Settings, source: dict[str, Any]) -> dict[str, Any]:
 
 def read_to_the_end(settings: Settings, group: Consumer) -> bool:
     """Whether the group's positions are the ends of photos.events."""
-    here = [TopicPartition(settings.topic(EVENTS), number) for number in range(settings.partitions)]
+    here = partitions_of(settings, [EVENTS])
     try:
         ends = [group.get_watermark_offsets(each, _TIMEOUT_SECONDS)[1] for each in here]
         return [each.offset for each in group.committed(here, _TIMEOUT_SECONDS)] == ends
@@ -218,37 +220,14 @@ def forget(settings: Settings, group: str) -> None:
 def outputs(settings: Settings) -> list[str]:
     """The event ids of all that was committed to photos.admitted; fails when there is anything on the rejects' topics."""
     for topic in (ENRICHED, DEAD_LETTER):
-        check(not list(committed(settings, topic.name)), f"something was rejected to {topic.name}")
-    return [codec.decode(value, PhotoAdmitted).event_id for value in committed(settings, ADMITTED.name)]
+        check(not list(committed(settings, topic)), f"something was rejected to {topic.name}")
+    return [codec.decode(value, PhotoAdmitted).event_id for value in committed(settings, ADMITTED)]
 
 
-def committed(settings: Settings, name: str) -> Iterator[bytes]:
-    topic = next(topic for topic in MADE_ANEW if topic.name == name)
-    with closing(reader(settings, "-", isolation="read_committed")) as consumer:
-        left = settings.partitions_of(topic)
-        consumer.assign([TopicPartition(settings.topic(topic), number, 0) for number in range(left)])
-        while left:
-            for message in consumer.consume(10_000, 1.0):
-                error = message.error()
-                if error is None:
-                    yield message.value() or b""
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    left -= 1
-                else:
-                    raise KafkaException(error)
-
-
-def reader(settings: Settings, group: str, *, isolation: str = "read_uncommitted") -> Consumer:
-    return Consumer(
-        {
-            "bootstrap.servers": settings.brokers,
-            "group.id": group,
-            "enable.auto.commit": False,
-            "isolation.level": isolation,
-            "enable.partition.eof": True,
-            "log_level": 0,
-        }
-    )
+def committed(settings: Settings, topic: Topic) -> Iterator[bytes]:
+    with reading(settings.brokers) as consumer:
+        for message in to_the_end(consumer, partitions_of(settings, [topic])):
+            yield message.value() or b""
 
 
 def check(fine: bool, otherwise: str) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from schemas.topics import ADMITTED, EVENTS
 from streams.settings import Settings
@@ -74,22 +74,19 @@ class Span:
     def committed(self) -> None:
         self._end = Instant.now()
 
-    def look_at_threads(self) -> None:
-        """While they are all there."""
-        self._threads = cpu_by_thread() - self._threads
-
     def report(self, **more: object) -> None:
+        """Print the figures, while all threads are there."""
         assert self._begin, "not one record was read"
         assert self._end, "nothing was committed"
         figures = {
             "seconds": self._end.wall - self._begin.wall,
             "cpu_seconds": self._end.cpu - self._begin.cpu,
-            "cpu_by_thread": dict(self._threads.most_common()),
+            "cpu_by_thread": dict((cpu_by_thread() - self._threads).most_common()),
         }
         print(json.dumps(figures | more), flush=True)
 
 
-def ours(settings: Settings) -> int:
+def ours(settings: Settings) -> NoReturn:
     """`safelight worker admit`, until SIGTERM, with a watch on the boundaries of its batches."""
     from streams.step import Step
     from streams.worker import run
@@ -98,16 +95,14 @@ def ours(settings: Settings) -> int:
     at: dict[Step, Callable[[], None]] = {
         Step.READ: span.begun,
         Step.APPLIED: span.committed,
-        Step.STOPPING: span.look_at_threads,
+        Step.STOPPING: span.report,  # the last that is heard of a worker: it ends its process itself
     }
 
     def reached(step: Step) -> None:
         if call := at.get(step):
             call()
 
-    code = run("admit", settings, reached=reached)
-    span.report()
-    return code
+    run("admit", settings, reached=reached)
 
 
 def bare(settings: Settings, group: str, events: int) -> int:
@@ -168,9 +163,8 @@ def bare(settings: Settings, group: str, events: int) -> int:
         if error.args[0].code() != KafkaError._NO_OFFSET:  # there already
             raise
     span.committed()
-    span.look_at_threads()
-    consumer.close()
     span.report(read=read)
+    consumer.close()
     return 0
 
 

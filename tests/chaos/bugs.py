@@ -17,7 +17,7 @@ import confluent_kafka
 from agents.batch import Batch
 from sinks.clickhouse import writer
 from sinks.clickhouse.client import connect
-from streams import claim, consumer, pending, state, task
+from streams import claim, consumer, pending, standalone, state, task
 from streams.position import Position
 from streams.settings import Settings
 from streams.step import Step
@@ -155,13 +155,9 @@ def write_the_state_before_the_commit() -> None:
     task.Task.__init__ = eager
 
 
-def _uncommitted(real: Any) -> Callable[[dict[str, Any]], Any]:
-    return lambda config: real(config | {"isolation.level": "read_uncommitted"})
-
-
 def restore_what_was_aborted() -> None:
     """A restore that reads uncommitted records."""
-    state.Consumer = _uncommitted(state.Consumer)
+    state.reading = lambda brokers: standalone.reading(brokers, {"isolation.level": "read_uncommitted"})
 
 
 def read_what_was_aborted() -> None:

@@ -2,25 +2,22 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, TopicPartition
 
 from agents.batch import Batch, Delivery, appended_at
 from schemas import codec
 from schemas.errors import Unreadable
 from schemas.events import EVENTS
 from schemas.topics import TOPICS, Topic
+from streams import standalone
 from streams.patience import answer
 from streams.position import Position
 from streams.settings import Settings
 from tests.support.batches import Read
 
-_AT_ONCE = 10_000
-_SILENCE_SECONDS = 30.0
 _OPEN_SECONDS = 60.0  # twice what the broker lets a transaction of a dead worker live (streams/claim.py)
 
 
@@ -80,83 +77,48 @@ class Log:
     def read(self, topic: Topic, partition: int, before: int | None = None) -> list[Read]:
         """The committed records of a partition, in order; those before an offset, if one is given."""
         here = TopicPartition(self._settings.topic(topic), partition, 0)
-        records = answer(lambda: list(self._to_the_end(here)))
+        try:
+            messages = answer(lambda: list(standalone.to_the_end(self._consumer, [here])))
+        except TimeoutError as why:
+            raise Unsettled(f"{here.topic}-{here.partition} does not come to its end: is the broker up?") from why
+        records = [Read(each.value(), each.offset(), each.timestamp()[1], each.key()) for each in messages]
         return [record for record in records if before is None or record.offset < before]
-
-    def _to_the_end(self, here: TopicPartition) -> Iterator[Read]:
-        self._consumer.assign([here])
-        heard = time.monotonic()
-        while time.monotonic() - heard < _SILENCE_SECONDS:
-            for message in self._consumer.consume(_AT_ONCE, 0.1):
-                heard = time.monotonic()
-                if error := message.error():
-                    if error.code() == KafkaError._PARTITION_EOF:
-                        self._consumer.unassign()
-                        return
-                    raise KafkaException(error)
-                yield Read(message.value(), message.offset(), message.timestamp()[1], message.key())
-        raise Unsettled(f"{here.topic}-{here.partition} does not come to its end: is the broker up?")
 
 
 @contextmanager
 def reading(settings: Settings) -> Iterator[Log]:
     """The log, once no transaction is open on it: what lies behind one cannot be read, committed or not. Raises Unsettled."""
     _wait_for_open_transactions(settings)
-    config = {
-        "bootstrap.servers": settings.brokers,
-        "group.id": "-",  # required, and never used: nothing is committed
-        "enable.auto.commit": False,
-        "isolation.level": "read_committed",
-        "enable.partition.eof": True,
-        "auto.offset.reset": "earliest",  # compaction may have removed the first records of a changelog
-        "fetch.wait.max.ms": 50,
-        "fetch.queue.backoff.ms": 5,
-        "log_level": 0,
-    }
-    with closing(Consumer(config)) as consumer:
+    with standalone.reading(settings.brokers) as consumer:
         yield Log(settings, consumer)
 
 
 def positions(settings: Settings, agent: str, topic: Topic) -> list[Position | None]:
     """Where an agent stands in each partition of a topic; None where it has never committed."""
-    config = {
-        "bootstrap.servers": settings.brokers,
-        "group.id": settings.group(agent),
-        "isolation.level": "read_committed",  # an offset whose transaction is still open is waited for
-        "enable.auto.commit": False,
-        "log_level": 0,
-    }
-    here = [TopicPartition(settings.topic(topic), partition) for partition in range(settings.partitions_of(topic))]
-    with closing(Consumer(config)) as consumer:
-        committed = answer(lambda: consumer.committed(here, _SILENCE_SECONDS))
-    if errors := [each.error for each in committed if each.error]:
-        raise KafkaException(errors[0])
+    here = standalone.partitions_of(settings, [topic])
+    committed = standalone.committed(settings, agent, here, isolation="read_committed")
     return [Position.of(each.offset, each.metadata or "") if each.offset >= 0 else None for each in committed]
 
 
 def _wait_for_open_transactions(settings: Settings) -> None:
-    admin = AdminClient({"bootstrap.servers": settings.brokers, "log_level": 0})
     end = time.monotonic() + _OPEN_SECONDS
-    while behind := _behind_open_transactions(admin, settings):
-        if time.monotonic() > end:
-            raise Unsettled(f"{behind[0]} has a transaction that stays open: has its agent's worker come to the end?")
-        time.sleep(0.2)  # until the broker gives the transaction up
+    with (
+        standalone.reading(settings.brokers) as committed,
+        standalone.reading(settings.brokers, {"isolation.level": "read_uncommitted"}) as everything,
+    ):
+        while behind := _behind_open_transactions(committed, everything, settings):
+            if time.monotonic() > end:
+                raise Unsettled(
+                    f"{behind[0]} has a transaction that stays open: has its agent's worker come to the end?"
+                )
+            time.sleep(0.2)  # until the broker gives the transaction up
 
 
-def _behind_open_transactions(admin: AdminClient, settings: Settings) -> list[str]:
+def _behind_open_transactions(committed: Consumer, everything: Consumer, settings: Settings) -> list[str]:
     """The partitions whose readers of committed records do not get to the end."""
-    every = {
-        TopicPartition(settings.topic(topic), partition): OffsetSpec.latest()
-        for topic in TOPICS
-        for partition in range(settings.partitions_of(topic))
-    }
-
-    def ends(level: IsolationLevel) -> dict[Any, int]:
-        found = admin.list_offsets(every, isolation_level=level, request_timeout=_SILENCE_SECONDS)
-        return {here: future.result().offset for here, future in found.items()}
-
-    readable, written = (
-        answer(lambda: ends(IsolationLevel.READ_COMMITTED)),
-        answer(lambda: ends(IsolationLevel.READ_UNCOMMITTED)),
-    )
-    return [f"{here.topic}-{here.partition}" for here, offset in readable.items() if offset < written[here]]
+    return [
+        f"{here.topic}-{here.partition}"
+        for here in standalone.partitions_of(settings, TOPICS)
+        if standalone.log_of(committed, here.topic, here.partition).end
+        < standalone.log_of(everything, here.topic, here.partition).end
+    ]

@@ -12,6 +12,7 @@ from ops.prepare import prepare_database
 from schemas.errors import Unavailable
 from schemas.topics import METRICS
 from streams import provision
+from streams.lag import lag
 from streams.settings import Settings
 from streams.topology import FLOWS
 from tests.chaos.account import Account, account
@@ -158,9 +159,9 @@ def _valve(settings: Settings, servers: Servers, feed: Feed) -> Callable[[], Non
 
 def _behind(settings: Settings) -> Counter[str]:
     """Records, by partition; metrics aside, of which more come as long as anybody lives."""
-    lags = provision.lag(settings, [FLOWS[agent] for agent in AGENTS])
+    lags = lag(settings, [FLOWS[agent] for agent in AGENTS])
     return Counter(
-        {f"{lag.topic}-{lag.partition}": lag.records for lag in lags if not lag.topic.startswith(METRICS.name)}
+        {f"{each.topic}-{each.partition}": each.records for each in lags if not each.topic.startswith(METRICS.name)}
     )
 
 

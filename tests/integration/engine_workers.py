@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from streams import provision
+from streams.lag import lag as lag_of
 from tests.integration.engine_flows import FLOWS
 from tests.support.eventually import eventually
 
@@ -66,7 +66,7 @@ class Worker:
 
 
 def lag(settings, flow):
-    return sum(lag.records for lag in provision.lag(settings, [flow]))
+    return sum(each.records for each in lag_of(settings, [flow]))
 
 
 def wait_done(settings, flow=FLOWS["dedupe"], within=60):

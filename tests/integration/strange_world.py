@@ -16,6 +16,7 @@ from ops.cli import app
 from ops.cli.explain import explain
 from schemas.errors import Unavailable
 from streams import provision
+from streams.lag import lag
 from streams.topology import FLOWS
 from tests.support.eventually import eventually
 
@@ -74,10 +75,10 @@ class Operator:
         def done():
             worker.assert_lives()
             try:
-                lags = provision.lag(self.settings, [FLOWS[agent]])
+                lags = lag(self.settings, [FLOWS[agent]])
             except Unavailable as error:  # for a moment, of topics that were just made
                 raise AssertionError(error) from error
-            assert sum(lag.records for lag in lags) == 0
+            assert sum(each.records for each in lags) == 0
 
         eventually(done, within=150, every=0.3)
         worker.stop()

@@ -14,6 +14,7 @@ from schemas.partitioning import partition_of
 from schemas.topics import EVENTS, TOPICS
 from streams import provision
 from streams.claim import Claim, Group, Source
+from streams.lag import lag
 from streams.position import Position
 from streams.producer import PhotoProducer
 from streams.topology import FLOWS
@@ -76,16 +77,14 @@ def test_lag_is_what_is_not_committed(settings):
         for number in range(300):
             producer.publish(uploaded(event_id=str(number), owner_id="owner-1"))
     number = partition_of(b"owner-1", 8)
-    assert {lag.partition: lag.records for lag in provision.lag(settings, [FLOWS["admit"]]) if lag.records} == {
-        number: 300
-    }
+    assert {each.partition: each.records for each in lag(settings, [FLOWS["admit"]]) if each.records} == {number: 300}
     (topic_id,) = provision.topic_ids(settings, [EVENTS]).values()
     with closing(Group(settings.brokers, settings.group("admit"))) as group:
         claim = Claim(settings.brokers, group, Source(settings.topic(EVENTS), topic_id, number))
         for position, left in ((200, 100), (295, 5), (300, 0)):
             claim.begin()
             claim.commit(Position(position, topic_id))
-            assert sum(lag.records for lag in provision.lag(settings, [FLOWS["admit"]])) == left
+            assert sum(each.records for each in lag(settings, [FLOWS["admit"]])) == left
 
 
 def test_an_owner_s_events_land_where_the_contract_says_and_keep_their_order(settings):

@@ -1,16 +1,8 @@
-"""Fakes for the stack's servers: no process, and a clock that only the test moves."""
+"""Fakes for the stack's servers: no process."""
 
 import threading
 
 from ops.stack.process import StackError
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 class FakeServer:

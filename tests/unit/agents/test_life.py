@@ -7,15 +7,9 @@ from agents.photo.room import Room
 from agents.retry import Retry
 from agents.together import together
 from schemas.errors import Unavailable
+from tests.support.clock import Clock
 
 pytestmark = pytest.mark.unit
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from ops.page.shared import Shared
-from tests.support.servers import Clock
+from tests.support.clock import Clock
 
 pytestmark = pytest.mark.unit
 

@@ -7,7 +7,8 @@ import pytest
 
 from ops.stack.process import StackError
 from ops.stack.watch import Patience, Watch
-from tests.support.servers import Clock, FakeServer
+from tests.support.clock import Clock
+from tests.support.servers import FakeServer
 
 pytestmark = pytest.mark.unit
 

@@ -41,3 +41,10 @@ def test_a_place_is_the_innermost_of_our_own_code_by_its_path_in_the_project():
 
 def test_an_error_that_was_never_raised_is_told_by_its_kind():
     assert blame.where(KeyError("owner-1")) == "KeyError"
+
+
+def test_ours_is_what_the_project_wrote_and_not_what_is_installed_in_it():
+    assert blame.ours(blame.__file__)
+    assert blame.ours(__file__)
+    assert not blame.ours(json.__file__)
+    assert not blame.ours(blame.__file__.replace("streams", ".venv/lib/python/site-packages/streams"))

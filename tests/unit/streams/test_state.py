@@ -6,17 +6,11 @@ import pytest
 from schemas.topics import TOMBSTONES_KEPT
 from streams.claim import Changelog
 from streams.state import Slot, Stateless, Store
+from tests.support.clock import Clock
 
 pytestmark = pytest.mark.unit
 
 CHANGELOG = Changelog("changelog", "topic-id", 3)
-
-
-class Clock:
-    now = 1_000_000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture

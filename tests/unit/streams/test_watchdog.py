@@ -9,18 +9,12 @@ from agents.life import life
 from agents.together import together
 from streams.threads import finish
 from streams.watchdog import Unread, Watchdog, watch
+from tests.support.clock import Clock
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.unit
 
 ONE, TWO = TP("photos.events", 1), TP("photos.events", 2)
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
