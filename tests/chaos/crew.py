@@ -95,6 +95,7 @@ class Crew:
             victim = self._rng.choice(self.alive() or [self._start()])
             if self._at_boundary(victim, deed):
                 return True
+            self.tell()  # whoever looks into the logs shall see what they do instead
         self.unreached[deed.boundary] += 1
         return False
 
