@@ -34,6 +34,7 @@ class Storm:
         self._watch = watch
         self._open: set[int] = set()  # numbers of the deeds that are not done
         self._moved = threading.Condition()
+        self._over = threading.Event()
 
     def rage(self, deeds: Iterable[Deed]) -> None:
         """Until all is done. Raises what goes wrong in the harness itself."""
@@ -43,11 +44,14 @@ class Storm:
         shares.append([(number, deed) for number, deed in numbered if deed.agent in SERVERS])
         with ThreadPoolExecutor(len(shares)) as pool:
             works = [pool.submit(self._each, share) for share in shares]
-            while not all(work.done() for work in works):
-                time.sleep(_TEND_SECONDS)
-                for crew in self._crews.values():
-                    crew.tend()
-                self._watch()
+            try:
+                while not all(work.done() for work in works):
+                    time.sleep(_TEND_SECONDS)
+                    for crew in self._crews.values():
+                        crew.tend()
+                    self._watch()
+            finally:
+                self._over.set()  # by Ctrl-C, say: then nothing further is begun
             for work in works:
                 work.result()
 
@@ -58,8 +62,10 @@ class Storm:
 
     def _each(self, share: list[tuple[int, Deed]]) -> None:
         for number, deed in share:
+            if self._over.is_set():
+                return
             with self._moved:
-                self._moved.wait_for(lambda number=number: number <= min(self._open) + _AHEAD)
+                self._moved.wait_for(lambda number=number: self._over.is_set() or number <= min(self._open) + _AHEAD)
             began = time.monotonic()
             try:
                 if deed.agent in SERVERS:
