@@ -39,6 +39,7 @@ from schemas.errors import Stuck, Unavailable
 from schemas.metrics import LAG
 from schemas.topics import METRICS
 from streams import provision
+from streams.assignor import ContractAssignor
 from streams.changelog import changelog_of
 from streams.claim import Changelog, Claim, Group, Source
 from streams.consumer import BatchConsumer, BatchTransport
@@ -106,6 +107,7 @@ class AgentApp(faust.App):
             # consumer tells it that all is well (BatchThread.seen), for as long as our loop runs.
             broker_max_poll_interval=settings.stall,
             broker_commit_interval=timedelta(days=1),  # Faust commits nothing
+            PartitionAssignor=ContractAssignor,
             broker_session_timeout=session,
             broker_heartbeat_interval=min(session / 10, _HEARTBEAT_SECONDS),
             broker_request_timeout=max(30.0, session),
@@ -117,6 +119,7 @@ class AgentApp(faust.App):
         self.reached = reached
         self.transport = BatchTransport(self.conf.broker, app=self, host=self)
         self._contract_names = {settings.topic(topic): topic.name for topic in flow.sources}
+        self.partitions = {settings.topic(topic): settings.partitions_of(topic) for topic in flow.sources}
         self.agent(
             self.topic(*self._contract_names, value_serializer="raw"),
             name=flow.agent,
@@ -175,7 +178,7 @@ class AgentApp(faust.App):
                 await asyncio.sleep(1)
 
     def _most_partitions(self) -> int:
-        return sum(self.settings.partitions_of(topic) for topic in self.flow.sources)
+        return sum(self.partitions.values())
 
     # What the consumer asks for (consumer.Host)
 
