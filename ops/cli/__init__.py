@@ -208,9 +208,6 @@ def bench_admit(
     pairs: Annotated[int, typer.Option(min=1, help="How often each of the two runs.")] = 5,
     events: Annotated[int, typer.Option(min=1000, help="How many events each run reads.")] = 200_000,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
-    profile: Annotated[
-        bool, typer.Option("--profile", help="Also show what each step costs, in CPU µs an event.")
-    ] = False,
 ) -> None:
     """How near admit comes to a loop that does nothing of what makes it safe.
 
@@ -222,5 +219,4 @@ def bench_admit(
     from ops.cli.checkout import run
 
     more = ["--json", str(json_file)] if json_file else []
-    more += ["--profile"] if profile else []
     raise typer.Exit(run("bench admit", "bench.admit", ["--pairs", str(pairs), "--events", str(events), *more]))

@@ -15,8 +15,8 @@ Both are timed by themselves from the first record in hand to the last commit, w
 system time of the whole process over that span. Afterwards the outputs are read and accounted for.
 
 `--json FILE` writes: `machine` {cpu, cores, python, platform}; `events`, `unique`, `batch_records`, `event_bytes` (mean of a
-record's value); `pairs`, a list of {ours, bare}: {events_per_second, cpu_us_per_event, seconds, outputs}, and of each pair
-ratio and ratio_cpu; `ratio`, the median over the pairs of ours ÷ bare in events a second; `ratio_cpu`, the same of CPU a
+record's value); `pairs`, a list of {ours, bare}: {events_per_second, cpu_us_per_event, seconds, outputs, cpu_us_by_thread, and of
+ours cpu_us_by_step}, and of each pair ratio and ratio_cpu; `ratio`, the median over the pairs of ours ÷ bare in events a second; `ratio_cpu`, the same of CPU a
 event (above 1: ours uses more).
 """
 
@@ -183,13 +183,16 @@ def bare(settings: Settings, source: dict[str, Any]) -> dict[str, Any]:
 
 def figures(said: str, source: dict[str, Any], count: int) -> dict[str, Any]:
     measured = json.loads(said.splitlines()[-1])
+
+    def each(seconds: dict[str, float]) -> dict[str, float]:
+        return {what: round(some / source["events"] * 1e6, 2) for what, some in seconds.items()}
+
     return {
         "events_per_second": round(source["events"] / measured["seconds"]),
         "cpu_us_per_event": round(measured["cpu_seconds"] / source["events"] * 1e6, 2),
         "seconds": round(measured["seconds"], 3),
-        "cpu_us_by_thread": {
-            name: round(seconds / source["events"] * 1e6, 2) for name, seconds in measured["cpu_by_thread"].items()
-        },
+        "cpu_us_by_thread": each(measured["cpu_by_thread"]),
+        "cpu_us_by_step": each(measured.get("cpu_by_step", {})),
         "outputs": count,
     }
 

@@ -13,14 +13,21 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from agents.batch import Agent, Batch, Guarded, Result, State
+from agents.measure import Measure
 from schemas.topics import ADMITTED, EVENTS
 from streams.settings import Settings
+from streams.step import Step
+from streams.topology import FLOWS, Flow
+from streams.worker import run
 
 PLAIN = {
     "partitioner": "murmur2_random",
@@ -86,23 +93,62 @@ class Span:
         print(json.dumps(figures | more), flush=True)
 
 
+class Steps:
+    """CPU seconds that a task's steps take in the threads that do them, from boundary to boundary; what the agent takes in the loop."""
+
+    _TO = {  # noqa: RUF012 (read only)
+        Step.PUBLISHED: "hand outputs and changes to librdkafka",
+        Step.POSITIONED: "send the position",
+        Step.COMMITTED: "commit",
+        Step.APPLIED: "write the changes to RocksDB",
+    }
+
+    def __init__(self) -> None:
+        self.cpu: Counter[str] = Counter()
+        self._since = threading.local()
+
+    def reached(self, step: Step) -> None:
+        now = time.thread_time()
+        if step in self._TO:
+            self.cpu[self._TO[step]] += now - self._since.cpu
+        self._since.cpu = now
+
+    def watching(self, flow: Flow) -> Flow:
+        """The flow, its agent timed: it never waits, so that all that its thread does meanwhile is its own."""
+
+        @asynccontextmanager
+        async def opened(settings: Settings, measure: Measure) -> AsyncIterator[Guarded]:
+            async with flow.open(settings, measure) as work:
+                yield Guarded(self._timed(work.agent), work.culprit)
+
+        return replace(flow, open=opened)
+
+    def _timed(self, agent: Agent) -> Agent:
+        async def timed(batch: Batch, state: State) -> Result:
+            began = time.thread_time()
+            result = await agent(batch, state)
+            self.cpu["decode, check, look up, decide, write the admitted (the agent)"] += time.thread_time() - began
+            return result
+
+        return timed
+
+
 def ours(settings: Settings) -> NoReturn:
     """`safelight worker admit`, until SIGTERM, with a watch on the boundaries of its batches."""
-    from streams.step import Step
-    from streams.worker import run
-
-    span = Span()
+    span, steps = Span(), Steps()
     at: dict[Step, Callable[[], None]] = {
         Step.READ: span.begun,
         Step.APPLIED: span.committed,
-        Step.STOPPING: span.report,  # the last that is heard of a worker: it ends its process itself
+        # The last that is heard of a worker: it ends its process itself.
+        Step.STOPPING: lambda: span.report(cpu_by_step=dict(steps.cpu)),
     }
 
     def reached(step: Step) -> None:
+        steps.reached(step)
         if call := at.get(step):
             call()
 
-    run("admit", settings, reached=reached)
+    run("admit", settings, flows={"admit": steps.watching(FLOWS["admit"])}, reached=reached)
 
 
 def bare(settings: Settings, group: str, events: int) -> int:

@@ -96,14 +96,30 @@ def _admit(report: Report) -> Iterator[str]:
             for number, pair in enumerate(report["pairs"], 1)
         ),
     )
-    yield from _threads(report["pairs"][len(report["pairs"]) // 2])
+    yield from _profile(sorted(report["pairs"], key=lambda pair: pair["ratio"])[len(report["pairs"]) // 2])
 
 
-def _threads(pair: Report) -> Iterator[str]:
-    for side, whose in (("ours", "admit's"), ("bare", "the bare loop's")):
-        threads = sorted(pair[side]["cpu_us_by_thread"].items(), key=lambda each: -each[1])
-        yield ""
-        yield f"Where {whose} CPU goes, µs an event by thread: {', '.join(f'{name} {us}' for name, us in threads)}."
+def _profile(pair: Report) -> Iterator[str]:
+    """Where the CPU of the median pair went."""
+    ours, bare = pair["ours"], pair["bare"]
+    loop, tasks = ours["cpu_us_by_thread"]["MainThread"], ours["cpu_us_by_thread"]["task"]
+    agent, *rest = ours["cpu_us_by_step"].items()
+    committing = sum(us for _, us in rest)
+    others = {name: us for name, us in ours["cpu_us_by_thread"].items() if name not in {"MainThread", "task"}}
+    yield ""
+    yield "What each step of admit costs (the median pair):"
+    yield ""
+    yield from _table(
+        ("step", "CPU µs an event"),
+        agent,
+        ("the rest of the loop: batches from the consumer, tasks, hooks", f"{loop - agent[1]:.2f}"),
+        *rest,
+        ("the rest of the task's thread: outputs to messages", f"{tasks - committing:.2f}"),
+        *((f"thread {name}", us) for name, us in others.items()),
+    )
+    yield ""
+    threads = ", ".join(f"{name} {us}" for name, us in bare["cpu_us_by_thread"].items())
+    yield f"The bare loop's threads, in the same measure: {threads}."
 
 
 def _restore(report: Report) -> Iterator[str]:
