@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from ops.stack.clickhouse import ClickHouse
@@ -64,16 +65,14 @@ class Servers:
         """SIGSTOP, and SIGCONT after so long: connections stand, and nothing answers."""
         pid = self._signal(name, signal.SIGSTOP)
         self._stopping.wait(seconds)
-        if pid:
-            os.kill(pid, signal.SIGCONT)
+        _signal(pid, signal.SIGCONT)
 
     def up(self) -> bool:
         return all(server.healthy() for server in self.all.values())
 
     def _signal(self, name: str, number: int) -> int:
         pid = self.pid(name)
-        if pid:
-            os.kill(pid, number)
+        _signal(pid, number)
         return pid
 
     def _keep(self, name: str) -> None:
@@ -85,3 +84,10 @@ class Servers:
                 server.start()
             except StackError as error:
                 self.failures.append(f"{name} did not come back: {error}")
+
+
+def _signal(pid: int, number: int) -> None:
+    """To a process, unless it is gone: a worker may have killed it meanwhile."""
+    if pid:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

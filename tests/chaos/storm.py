@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from tests.chaos.arms import Action
 from tests.chaos.crew import Crew
@@ -45,13 +45,15 @@ class Storm:
         with ThreadPoolExecutor(len(shares)) as pool:
             works = [pool.submit(self._each, share) for share in shares]
             try:
-                while not all(work.done() for work in works):
+                while not all(work.done() for work in works) and not any(map(_failed, works)):
                     time.sleep(_TEND_SECONDS)
                     for crew in self._crews.values():
                         crew.tend()
                     self._watch()
             finally:
-                self._over.set()  # by Ctrl-C, say: then nothing further is begun
+                with self._moved:  # after an error or Ctrl-C: nothing further is begun
+                    self._over.set()
+                    self._moved.notify_all()
             for work in works:
                 work.result()
 
@@ -86,3 +88,7 @@ class Storm:
         else:
             self._servers.hold_up(deed.agent, seconds or 0.5)
             self.others[f"{deed.agent} held up"] += 1
+
+
+def _failed(work: Future[None]) -> bool:
+    return work.done() and work.exception() is not None

@@ -336,6 +336,27 @@ def test_a_rollup_that_has_missed_is_found(copy):
     assert copy.account().mismatched == ["metrics_by_minute"]
 
 
+LATER = (
+    "latency_milliseconds = latency_milliseconds + 5, latency_buckets = mapApply((k, v) -> (k + 1, v), latency_buckets)"
+)
+EARLIER = "latency_buckets = mapApply((k, v) -> (k - 1, v), latency_buckets)"
+FEWER = "latency_buckets = mapApply((k, v) -> (k, v - 1), latency_buckets)"
+
+
+@pytest.mark.parametrize(
+    ("change", "mismatched"),
+    [
+        (LATER, []),
+        ("latency_milliseconds = latency_milliseconds - 5", ["photo_outcomes_by_minute"]),
+        (EARLIER, ["photo_outcomes_by_minute"]),
+        (FEWER, ["photo_outcomes_by_minute"]),
+    ],
+)
+def test_what_a_rollup_has_from_a_repeated_insert_may_only_be_later(copy, change, mismatched):
+    copy.command(f"ALTER TABLE photo_outcomes_by_minute UPDATE {change} WHERE 1")
+    assert copy.account().mismatched == mismatched
+
+
 def test_a_table_without_a_rule_is_an_error(copy):
     copy.command("CREATE TABLE thumbnails (photo_id String) ENGINE = MergeTree ORDER BY photo_id")
     copy.command("CREATE VIEW owners AS SELECT DISTINCT owner_id FROM photo_enrichments")  # which stores nothing
