@@ -182,7 +182,8 @@ class Crew:
         if not worker.gone.wait(10 * self.session):
             worker.signal(signal.SIGKILL)
             worker.gone.wait()
-        lasted = time.monotonic() - self._told[worker.name]
+        told = self._told.get(worker.name)  # not told: it has ended by itself
+        lasted = time.monotonic() - told if told else 0.0
         if lasted > self.session / 2 + 0.5:
             self.late.append(f"{worker.name} took {lasted:.1f} s to end")
 
