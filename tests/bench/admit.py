@@ -46,6 +46,7 @@ from schemas import codec
 from schemas.events import PhotoAdmitted
 from schemas.topics import ADMIT_CHANGELOG, ADMITTED, DEAD_LETTER, ENRICHED, EVENTS, METRICS, Topic
 from streams import provision
+from streams.admin import described
 from streams.settings import Settings
 from streams.standalone import partitions_of, reading, to_the_end
 from tests.bench.admit_events import uploads
@@ -216,6 +217,8 @@ def forget(settings: Settings, group: str) -> None:
     admin.delete_consumer_groups([group])[group].result(_TIMEOUT_SECONDS)
     for future in admin.delete_topics([settings.topic(topic) for topic in MADE_ANEW]).values():
         future.result(_TIMEOUT_SECONDS)
+    while described(settings, MADE_ANEW):  # the broker has heard of it a little later than the controller
+        time.sleep(0.05)
     provision.ensure(settings)
     shutil.rmtree(settings.data, ignore_errors=True)
 
