@@ -78,7 +78,7 @@ class Tasks(Workers):
     def __init__(self, *mutants):
         super().__init__(*mutants)
         self.once = Once()
-        self.broker.feed(self.topic, [(KEYS[n % 3], FORGET if n % 5 == 4 else b"0") for n in range(15)])
+        self.broker.feed(self.topic, [(KEYS[n % 3], {3: BUG, 4: FORGET}.get(n % 5, b"0")) for n in range(15)])
 
     def claim(self, name, worker):
         code, reached = self.code, worker.process.reached
@@ -151,7 +151,7 @@ MUTANTS = {
         Mutant("claim", 'f"{group.name}-{source}"', 'f"{group.name}-{source}-{id(self)}"'),
     ],
     "the fence comes before the position is read": [
-        Mutant("claim", "self._producer.init_transactions(_TIMEOUT_SECONDS)"),
+        Mutant("claim", "self._producer.init_transactions(_TIMEOUT_SECONDS); reached(Step.CLAIMING)"),
         Mutant(
             "claim",
             "position, self.committed = (at, False) if at else self._found(ours)",

@@ -26,18 +26,20 @@ from tests.support.fake_kafka_clients import Line
 from tests.support.mutants import Mutant
 from tests.support.stepping import Loop, Process
 
-MOST_BOUNDARIES = 20  # of a claim and a batch
+OPERATOR = "an operator"
+MOST_BOUNDARIES = 30  # of a claim and a batch
 LONGEST_END = 2000  # boundaries of all that can be left
 _NUMBER = st.integers(0, 1)
+_THEN = st.sampled_from(["falls asleep", "is killed", "is cancelled"])
 
 
 def accidents(*boundaries: Step) -> dict[str, tuple[Any, ...]]:
-    """What happens to workers (for `events`), and the boundaries at which they fall asleep."""
+    """What happens to workers (for `events`), and the boundaries at which it does."""
     return {
         "works": (3, _NUMBER, st.integers(1, 4), st.integers(1, 3), st.integers(0, 1)),
-        "works_until": (5, _NUMBER, st.integers(1, 4), st.sampled_from([Step.CLAIMING, *boundaries, None])),
+        "works_until": (5, _NUMBER, st.integers(1, 4), st.sampled_from([Step.CLAIMING, *boundaries]), st.integers(1, 2), _THEN),
         "is_killed": (1, _NUMBER),
-        "is_cancelled": (2, _NUMBER),
+        "is_cancelled": (1, _NUMBER),
         "loses": (1, _NUMBER, st.sampled_from(["request", "answer"])),
         "gives_the_partition_up": (1, _NUMBER),
         "has_accidents": (1, _NUMBER, st.integers(1, 2)),
@@ -82,7 +84,7 @@ class Workers(Machine):
             str(number): Worker(Line(self.broker), Path(self._folder.name) / str(number), Process(self.loop))
             for number in range(2)
         }
-        lines |= {name: worker.line for name, worker in self.workers.items()}
+        lines |= {name: worker.line for name, worker in self.workers.items()} | {OPERATOR: Line(self.broker)}
 
     def claim(self, name: str, worker: Worker) -> Any:
         """Blocking: a task."""
@@ -112,23 +114,26 @@ class Workers(Machine):
         for _ in range(boundaries):
             self._on(name, worker, size, which)
 
-    def works_until(self, number, size, step):
-        """And falls asleep there."""
+    def works_until(self, number, size, step, times, then):
+        """It reaches a boundary so many times."""
         name, worker = list(self.workers.items())[number]
         for _ in range(MOST_BOUNDARIES):
             self._on(name, worker, size)
-            if worker.process.last is step:
-                return
+            times -= worker.process.busy and worker.process.last is step
+            if not times:
+                break
+        if then == "is killed":
+            self._kill(worker)
+        elif then == "is cancelled":
+            self._cancel(worker)
 
     def is_killed(self, number):
         for worker in self._busy(number):
-            type(self).killed_at[worker.process.last] += 1
-            self.end(worker)
+            self._kill(worker)
 
     def is_cancelled(self, number):
         for worker in self._busy(number):
-            worker.process.cancel()
-            self._see(worker)
+            self._cancel(worker)
 
     def loses(self, number, what):
         for worker in self._busy(number):
@@ -146,6 +151,15 @@ class Workers(Machine):
     def _busy(self, number: int) -> list[Worker]:
         busy = [worker for worker in self.workers.values() if worker.process.busy]
         return [busy[number % len(busy)]] if busy else []
+
+    def _kill(self, worker: Worker) -> None:
+        if worker.process.busy:
+            type(self).killed_at[worker.process.last] += 1
+        self.end(worker)
+
+    def _cancel(self, worker: Worker) -> None:
+        worker.process.cancel()
+        self._see(worker)
 
     # What they come to
 
