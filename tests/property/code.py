@@ -50,7 +50,7 @@ class Code:
         )
 
     def _open(self, folder: str, options: Options) -> Database:
-        self._opened.append((Path(folder), Database(folder, options, lambda: self.written())))
+        self._opened.append((Path(folder), Database(folder, options, lambda: self.written())))  # noqa: PLW0108 (as it is then)
         return self._opened[-1][1]
 
     def let_go(self, folder: Path) -> None:

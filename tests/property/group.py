@@ -42,7 +42,7 @@ class Partitions:
         self.logs: dict[TP, list[int]] = {tp: [*range(10), *range(11, 20)] for tp in tps}
         self.committed = dict.fromkeys(tps, 0)
         self.owner: dict[TP, object] = {}
-        self.pending: set[TP] = set()
+        self.pending = set(tps)
         """Where the last owner was interrupted, and has left something to settle."""
 
     def append(self, tp: TP, gaps: list[int]) -> None:
@@ -133,7 +133,7 @@ class Aiokafka:
             raise IllegalStateError(f"no {tp}")
         self._positions[tp] = offset
 
-    async def fetched_records(self, tps: set[TP], timeout: float, max_records: int) -> dict[TP, list[Any]]:
+    async def fetched_records(self, tps: set[TP], timeout: float, max_records: int) -> dict[TP, list[Any]]:  # noqa: ASYNC109 (as aiokafka's)
         await self.network.pause()
         taken = {}
         for tp in sorted(tps & self.assigned):

@@ -23,7 +23,7 @@ _RUN = settings(
 )
 
 
-class Broken(AssertionError):
+class Broken(AssertionError):  # noqa: N818 (what a promise is)
     """A promise is broken."""
 
 
@@ -45,11 +45,7 @@ def events(**weighted: tuple[Any, ...]) -> st.SearchStrategy[tuple[Any, ...]]:
     worker and an accident at least before a promise can break.
     """
     return st.one_of(
-        [
-            st.tuples(st.just(name), *arguments)
-            for name, (weight, *arguments) in weighted.items()
-            for _ in range(weight)
-        ]
+        [st.tuples(st.just(name), *arguments) for name, (weight, *arguments) in weighted.items() for _ in range(weight)]
     )
 
 

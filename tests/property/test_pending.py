@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import ClassVar
 
 import pytest
 from hypothesis import strategies as st
@@ -10,10 +11,10 @@ from hypothesis.stateful import rule
 
 from agents.retry import Retry
 from schemas.tables import Rows, Table
+from streams.position import Position
 from streams.step import Step
 from tests.property.machine import events, holds, is_refuted, promised
 from tests.property.workers import OPERATOR, Workers, accidents
-from streams.position import Position
 from tests.support.batches import Counted
 from tests.support.fake_clickhouse import Server, Writer
 from tests.support.mutants import Mutant
@@ -52,7 +53,7 @@ def culprit(batch, detail, at):
 
 
 class PendingRanges(Workers):
-    killed_at = Counter()
+    killed_at: ClassVar[Counter] = Counter()
     windows = WINDOW, WINDOW
 
     def __init__(self, *mutants):
@@ -128,7 +129,9 @@ class PendingRanges(Workers):
 
     def a_long_time_passes(self):
         """Others insert so much that the server forgets; but no single request takes so long."""
-        if self.position.pending and not any(w.process.busy and w.process.last == Step.INSERTING for w in self.workers.values()):
+        if self.position.pending and not any(
+            w.process.busy and w.process.last == Step.INSERTING for w in self.workers.values()
+        ):
             self.loop.now += 2 * LONGEST.total_seconds()
             self.server.others_insert()
 

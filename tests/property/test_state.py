@@ -57,7 +57,11 @@ class States(Machine):
     @rule(
         event=events(
             opens=(2, SLOT, st.integers(0, 4)),
-            commits=(7, CHANGES, st.sampled_from(["applied", "applied", "asleep", "killed before", "killed at a write", "aborted"])),
+            commits=(
+                7,
+                CHANGES,
+                st.sampled_from(["applied", "applied", "asleep", "killed before", "killed at a write", "aborted"]),
+            ),
             wakes=(1, SLOT),
             closes=(2, SLOT),
             is_killed=(1, SLOT),
@@ -162,7 +166,10 @@ class States(Machine):
     # The promise
 
     def look(self):
-        now = [(slot.store, slot.store and slot.store.offset, slot.late) for slot in self.slots], len(self.broker.log(CHANGELOG).history)
+        now = (
+            [(slot.store, slot.store and slot.store.offset, slot.late) for slot in self.slots],
+            len(self.broker.log(CHANGELOG).history),
+        )
         if now == self.seen:
             return
         self.seen = now
@@ -201,7 +208,9 @@ class BoundedStates(States):
 
     def look_at_the_owner_s(self, has):
         log, should = self.broker.log(CHANGELOG), self.broker.compacted(CHANGELOG)
-        promised("an owner's store has nothing that is not the last of its key", has.items() <= should.items(), has, should)
+        promised(
+            "an owner's store has nothing that is not the last of its key", has.items() <= should.items(), has, should
+        )
         there = {entry.key: entry.value for entry in log.committed() if entry.offset >= log.low}
         there = {key: value for key, value in there.items() if value is not None}
         promised("an owner's store has all that the changelog has", there.items() <= has.items(), has, there)
@@ -211,7 +220,9 @@ class BoundedStates(States):
         if self.owner:
             last = {entry.key: entry.at for entry in self.broker.log(CHANGELOG).committed()}
             oldest = self.seconds - min((last[key] for key, _ in self.owner.store.items()), default=self.seconds)
-            promised("when it is opened, nothing is older than twice that", oldest < 2 * self.kept.total_seconds(), oldest)
+            promised(
+                "when it is opened, nothing is older than twice that", oldest < 2 * self.kept.total_seconds(), oldest
+            )
 
 
 def test_a_bounded_store_has_what_its_changelog_has_and_forgets():
@@ -222,7 +233,9 @@ def test_a_bounded_store_does_not_forget_unless_it_is_made_anew():
     is_refuted(lambda: BoundedStates(Mutant("state", "kept and old >= kept.total_seconds()", "False")))
 
 
-@pytest.mark.xfail(strict=True, raises=Broken, reason="closing says that a store is up to date, whoever has its partition")
+@pytest.mark.xfail(
+    strict=True, raises=Broken, reason="closing says that a store is up to date, whoever has its partition"
+)
 def test_a_zombie_does_not_take_its_store_for_up_to_date():
     states = States()
     try:
@@ -241,7 +254,9 @@ def test_a_zombie_does_not_take_its_store_for_up_to_date():
 
 MUTANTS = {
     "a store of another topic is thrown away": [Mutant("state", "mark['topic'] != self.changelog.topic_id", "False")],
-    "a store that was away for long is thrown away": [Mutant("state", "away >= _LONGEST_AWAY.total_seconds()", "False")],
+    "a store that was away for long is thrown away": [
+        Mutant("state", "away >= _LONGEST_AWAY.total_seconds()", "False")
+    ],
     "the mark is in the same write as the changes": [
         Mutant("state", "batch.put(_MARK, json.dumps(mark).encode())", "self._db.put(_MARK, json.dumps(mark).encode())")
     ],

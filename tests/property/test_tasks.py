@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import pairwise
+from typing import ClassVar
 
 import pytest
 from hypothesis import strategies as st
@@ -33,7 +34,11 @@ KEYS = [b"a", b"b", b"c"]
 FORGET, BUG = b"forget", b"bug"
 RECORDS = st.lists(
     st.tuples(st.sampled_from(KEYS), st.sampled_from([b"1", b"1", FORGET, BUG])), min_size=1, max_size=6
-).map(lambda records: [record for record, last in pairwise([*records, (b"a", b"1")]) if (record[1], last[1]) != (BUG, BUG)])
+).map(
+    lambda records: [
+        record for record, last in pairwise([*records, (b"a", b"1")]) if (record[1], last[1]) != (BUG, BUG)
+    ]
+)
 """Never so many bugs in a row that nobody would reject them."""
 
 
@@ -73,7 +78,7 @@ class Once:
 
 
 class Tasks(Workers):
-    killed_at = Counter()
+    killed_at: ClassVar[Counter] = Counter()
 
     def __init__(self, *mutants):
         super().__init__(*mutants)
@@ -113,7 +118,11 @@ class Tasks(Workers):
 
         return agent
 
-    @rule(event=events(**accidents(*BOUNDARIES), records_are_appended=(1, RECORDS, st.booleans()), the_changelog_is_compacted=(1,)))
+    @rule(
+        event=events(
+            **accidents(*BOUNDARIES), records_are_appended=(1, RECORDS, st.booleans()), the_changelog_is_compacted=(1,)
+        )
+    )
     def happens(self, event):
         self.go_through(event)
 
@@ -223,7 +232,11 @@ except KafkaException:
     "one failure is no proof": [Mutant("tries", "_PATIENCE = 2", "_PATIENCE = 1")],
     "failures are counted in the position": [Mutant("tries", "position.tries + 1", "0")],
     "suspects are tried one by one": [
-        Mutant("tries", "for record in suspects: yield replace(batch, records=[record])", "if suspects: yield replace(batch, records=suspects)")
+        Mutant(
+            "tries",
+            "for record in suspects: yield replace(batch, records=[record])",
+            "if suspects: yield replace(batch, records=suspects)",
+        )
     ],
 }
 

@@ -37,7 +37,14 @@ def accidents(*boundaries: Step) -> dict[str, tuple[Any, ...]]:
     """What happens to workers (for `events`), and the boundaries at which it does."""
     return {
         "works": (3, _NUMBER, st.integers(1, 4), st.integers(1, 3), st.integers(0, 1)),
-        "works_until": (5, _NUMBER, st.integers(1, 4), st.sampled_from([Step.CLAIMING, *boundaries]), st.integers(1, 2), _THEN),
+        "works_until": (
+            5,
+            _NUMBER,
+            st.integers(1, 4),
+            st.sampled_from([Step.CLAIMING, *boundaries]),
+            st.integers(1, 2),
+            _THEN,
+        ),
         "is_killed": (1, _NUMBER),
         "is_cancelled": (1, _NUMBER),
         "loses": (1, _NUMBER, st.sampled_from(["request", "answer"])),
@@ -228,7 +235,9 @@ class Workers(Machine):
         self.end(worker)
         self.refused = False
         for _ in range(LONGEST_END):
-            if self.refused or (worker.taken_up and not worker.process.work and not self.readable(worker.task.position)):
+            if self.refused or (
+                worker.taken_up and not worker.process.work and not self.readable(worker.task.position)
+            ):
                 break
             self._on(name, worker, 5)
         else:

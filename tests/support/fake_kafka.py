@@ -22,7 +22,7 @@ DELETE_RETENTION_SECONDS = 24 * 3600.0
 """A topic's delete.retention.ms: Kafka's default."""
 
 
-class Fenced(Exception):
+class Fenced(Exception):  # noqa: N818 (Kafka's word)
     """An epoch that another has raised since."""
 
 
@@ -97,7 +97,6 @@ class Log:
             return entry.value is not None or now - entry.at < DELETE_RETENTION_SECONDS
 
         self.entries = [entry for entry in self.entries if stays(entry)]
-
 
     def expire(self, before: float) -> None:
         """What retention does: the log's beginning goes, as far as it is older."""

@@ -37,7 +37,9 @@ class Mutant:
         replace = _Replace(ast.parse(self.before).body, ast.parse(self.after).body)
         changed = replace.visit(tree)
         if replace.times != self.times:
-            raise LookupError(f"streams/{self.module}.py has this {replace.times} times, not {self.times}: {self.before}")
+            raise LookupError(
+                f"streams/{self.module}.py has this {replace.times} times, not {self.times}: {self.before}"
+            )
         return ast.fix_missing_locations(changed)
 
 
