@@ -137,9 +137,9 @@ class Consumers(Machine):
                 self.calls.answers.go_on()
             elif part == "stream" and self.stream:
                 self.loop.call_soon(self.consumer.work, *self.stream.pop(0))
+                self.loop.idle()
             elif part == "work":
                 self.process.go_on()
-            self.loop.idle()
 
     def all_go_on(self, times):
         self.go_on(PARTS * times)
@@ -190,12 +190,14 @@ class Consumers(Machine):
 
     def end(self):
         """The process is gone."""
-        tasks = asyncio.all_tasks(self.loop)
-        for part in (self.aiokafka.network, self.calls.answers, self.process):
-            part.kill()
-        for task in tasks:
-            task.cancel()
-        self.loop.idle()
+        tasks = set()
+        while left := asyncio.all_tasks(self.loop):
+            tasks |= left
+            for part in (self.aiokafka.network, self.calls.answers, self.process):
+                part.kill()
+            for task in left:
+                task.cancel()
+            self.loop.idle()
         for task in tasks:
             if not task.cancelled():
                 task.exception()  # seen

@@ -226,7 +226,7 @@ class BoundedStates(States):
 
 
 def test_a_bounded_store_has_what_its_changelog_has_and_forgets():
-    holds(BoundedStates)
+    holds(BoundedStates, least=1_000)
 
 
 def test_a_bounded_store_does_not_forget_unless_it_is_made_anew():

@@ -127,7 +127,7 @@ class Process(Executor):
         """Let one of the things that stand still go on to its next boundary."""
         if self._stopped:
             self._release(self._stopped[which % len(self._stopped)])
-        self.loop.idle()
+            self.loop.idle()
 
     def cancel(self) -> None:
         if self.work:
