@@ -15,7 +15,7 @@ What it stands for, and where that is written down:
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -105,6 +105,13 @@ class Task:
         self.at = "closed"
 
 
+class InOrder(set[TP]):
+    """Partitions that are always gone through in the same order, whatever their hashes are in this process."""
+
+    def __iter__(self) -> Iterator[TP]:
+        return iter(sorted(super().__iter__()))
+
+
 class Aiokafka:
     """aiokafka's consumer and its fetcher."""
 
@@ -126,7 +133,7 @@ class Aiokafka:
         self._positions = {tp: self._partitions.committed[tp] for tp in tps}
 
     def assignment(self) -> set[TP]:
-        return self.assigned
+        return InOrder(self.assigned)
 
     def seek(self, tp: TP, offset: int) -> None:
         if tp not in self.assigned:

@@ -49,6 +49,7 @@ class Consumers(Machine):
         thread = self.consumer._thread
         thread.thread_loop.close()
         self.aiokafka = thread._consumer = Aiokafka(self.partitions, self.loop)
+        thread.assignment = self.aiokafka.assignment
         self.calls = thread.call_thread = Calls(self.loop)
         thread._epochs = {}
         thread.others_go_on = self.aiokafka.network.others_go_on  # for mutants
