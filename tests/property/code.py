@@ -50,6 +50,7 @@ class Code:
         )
 
     def _open(self, folder: str, options: Options) -> Database:
+        options.set_max_file_opening_threads(1)  # by default sixteen begin and end each time
         self._opened.append((Path(folder), Database(folder, options, lambda: self.written())))  # noqa: PLW0108 (as it is then)
         return self._opened[-1][1]
 

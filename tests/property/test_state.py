@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from tests.property.code import Code
-from tests.property.machine import Broken, Machine, events, holds, is_refuted, promised, scratch
+from tests.property.machine import LEAST, Broken, Machine, events, holds, is_refuted, promised, scratch
 from tests.support.fake_kafka import Broker
 from tests.support.fake_kafka_clients import Line
 from tests.support.mutants import Mutant
@@ -198,7 +198,7 @@ class States(Machine):
 
 
 def test_a_restored_store_is_the_compacted_changelog():
-    holds(States)
+    holds(States, least=LEAST["state"])
 
 
 class BoundedStates(States):

@@ -12,7 +12,7 @@ from agents.batch import Output, Result
 from schemas import codec
 from schemas.topics import ADMITTED
 from streams.step import Step
-from tests.property.machine import events, holds, is_refuted, promised, same
+from tests.property.machine import LEAST, events, holds, is_refuted, promised, same
 from tests.property.workers import Workers, accidents
 from tests.support.builders import admitted
 from tests.support.mutants import Mutant
@@ -149,7 +149,7 @@ class Tasks(Workers):
 
 def test_each_record_counts_once():
     Tasks.killed_at.clear()
-    holds(Tasks)
+    holds(Tasks, least=LEAST["tasks"])
     missed = {Step.CLAIMING, *BOUNDARIES} - set(Tasks.killed_at)
     assert not missed, "it was killed at every boundary"
 
