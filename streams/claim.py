@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from schemas.errors import StrangeWorld
-from streams import standalone
 from streams.patience import answer
 from streams.position import Position
+from streams.standalone import consumer, log_of
 from streams.standing import Expected, Fault, Standing, judge, refusal
 from streams.step import Reached, Step, unwatched
 
@@ -96,7 +96,7 @@ class Group:
     def __init__(self, brokers: str, name: str) -> None:
         self.name = name
         # It reads what is committed: an offset whose transaction is still open is waited for.
-        self._consumer = standalone.consumer(brokers, {"group.id": name, **_CONNECTIONS})
+        self._consumer = consumer(brokers, {"group.id": name, **_CONNECTIONS})
 
     def metadata(self) -> Any:
         """What a transaction must name to commit positions of this group: the fence is the producer's, not a membership."""
@@ -108,7 +108,7 @@ class Group:
         committed = self._consumer.committed([here], _TIMEOUT_SECONDS)[0]
         if committed.error:
             raise KafkaException(committed.error)
-        log = standalone.log_of(self._consumer, source.topic, source.partition)
+        log = log_of(self._consumer, source.topic, source.partition)
         return judge(committed.offset, committed.metadata or "", ours, log)
 
     def end(self, source: Source) -> int:

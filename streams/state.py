@@ -1,7 +1,7 @@
 """A partition's state: a local RocksDB, made durable by a compacted changelog that only the partition's owner writes.
 
 A store may lag behind its changelog, never run ahead of it: changes are applied after their commit, in one write with a mark
-that says how far the store has come. So opening it again reads only what it missed. A store that cannot be sure of itself is
+that says how far the store has come, and when it was last known to lack nothing. So opening it again reads only what it missed. A store that cannot be sure of itself is
 thrown away: Kafka has everything.
 
 **Memory that is bounded by time.** Where a changelog keeps its records for a time only (schemas/topics.py), a store that is older
@@ -66,15 +66,18 @@ class Store:
     def __init__(self, folder: Path, changelog: Changelog, *, clock: Callable[[], float] = time.time) -> None:
         self.changelog = changelog
         self._folder = folder
-        self._clock = clock
+        self.clock = clock
         self._db = _open(folder)
-        self._born = clock()
+        self._born = self._complete = clock()
         self.offset = self._trusted()
         if self.offset < 0:
             self.clear()
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The value of each key, None where there is none, in the order of the keys."""
+        self._complete = (
+            self.clock()
+        )  # if what comes of it is committed, the partition was ours by now, and nothing was missing
         values: list[bytes | None] = self._db.get(list(keys)) if keys else []  # type: ignore[assignment]  # raw mode
         return values
 
@@ -94,7 +97,7 @@ class Store:
             "topic": self.changelog.topic_id,
             "format": self.changelog.format,
             "offset": offset,
-            "at": self._clock(),
+            "at": self._complete,
             "born": self._born,
         }
         batch.put(_MARK, json.dumps(mark).encode())
@@ -110,13 +113,17 @@ class Store:
         self._db.close()
         shutil.rmtree(self._folder)
         self._db = _open(self._folder)
-        self._born = self._clock()
+        self._born = self._complete = self.clock()
         self.offset = -1
 
-    def close(self) -> None:
-        """Close it, as of now up to date."""
+    def complete(self, when: float) -> None:
+        """Note that it had all that the changelog had at a time, in seconds since 1970."""
+        self._complete = when
         if self.offset >= 0:
             self.apply({}, self.offset)
+
+    def close(self) -> None:
+        """Close it. That says nothing of whether it is up to date: somebody else may have had the partition for long."""
         self._db.close()
 
     def _trusted(self) -> int:
@@ -124,11 +131,11 @@ class Store:
         mark = json.loads(self._db.get(_MARK) or b"{}")
         if not mark or mark["topic"] != self.changelog.topic_id or mark.get("format") != self.changelog.format:
             return -1
-        now, kept = self._clock(), self.changelog.kept
+        now, kept = self.clock(), self.changelog.kept
         away, old = now - mark["at"], now - mark["born"]
         if away >= _LONGEST_AWAY.total_seconds() or (kept and old >= kept.total_seconds()):
             return -1
-        self._born = mark["born"]
+        self._born, self._complete = mark["born"], mark["at"]
         return int(mark["offset"])
 
 
@@ -150,17 +157,17 @@ def restore(store: Store, brokers: str, reached: Reached = unwatched) -> int:
 
     Only for the partition's owner: nobody else writes the changelog then.
     """
-    read = 0
+    read, began = 0, store.clock()
     with reading(brokers) as consumer:
         begin, end = log_of(consumer, store.changelog.topic, store.changelog.partition)
         if store.offset >= end:  # the changelog has lost its end
             store.clear()
-        if begin == end:
-            return 0
-        for changes, last in changes_from(consumer, store.changelog, store.offset + 1, end):
+        parts = changes_from(consumer, store.changelog, store.offset + 1, end) if begin < end else ()
+        for changes, last in parts:
             store.apply(changes, last)
             read += len(changes)
             reached(Step.RESTORING)
+    store.complete(began)
     return read
 
 

@@ -11,7 +11,7 @@ from rocksdict import DbClosedError, Options, Rdict, WriteBatch
 from tests.support.fake_kafka_clients import Consumer, Line, Producer
 from tests.support.mutants import Mutant, loaded
 
-MODULES = ("standing", "claim", "changelog", "state", "tries", "pending", "task")
+MODULES = ("standing", "standalone", "claim", "changelog", "state", "tries", "pending", "task")
 
 
 class Database:

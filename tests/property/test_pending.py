@@ -213,7 +213,7 @@ MUTANTS = {
     "a token is the same for the same rows": [Mutant("pending", "source.topic_id", "time.monotonic_ns()")],
     "a token is another for another topic": [Mutant("pending", "source.topic_id", "''")],
     "what is pending for too long is not inserted": [Mutant("pending", "self._check_age()")],
-    "only committed records are read again": [Mutant("pending", "'read_committed'", "'read_uncommitted'")],
+    "only committed records are read again": [Mutant("standalone", "'read_committed'", "'read_uncommitted'")],
     "a claim is a fence": [
         Mutant("claim", 'f"{group.name}-{source}"', 'f"{group.name}-{source}-{id(self)}"'),
     ],

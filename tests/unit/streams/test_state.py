@@ -120,15 +120,25 @@ def test_what_is_kept_for_ever_stays_when_the_disk_is_compacted(open_store):
     assert open_store().get_many([b"a"]) == [b"1"]
 
 
-def test_closing_it_says_that_it_was_up_to_date_until_then(tmp_path, clock):
+def test_closing_it_says_nothing_of_whether_it_is_up_to_date(tmp_path, clock):
     store = Store(tmp_path, CHANGELOG, clock=clock)
+    store.get_many([b"a"])
     store.apply({b"a": b"1"}, 7)
     clock.now += 11 * 3600
     store.close()
     clock.now += 11 * 3600
+    assert Store(tmp_path, CHANGELOG, clock=clock).get_many([b"a"]) == [
+        None
+    ]  # half a day and more since it was looked into
+
+
+def test_what_is_applied_late_is_as_old_as_the_look_that_it_comes_from(tmp_path, clock):
     store = Store(tmp_path, CHANGELOG, clock=clock)
-    assert store.get_many([b"a"]) == [b"1"]
+    store.get_many([b"a"])
+    clock.now += 13 * 3600  # asleep behind its commit
+    store.apply({b"a": b"1"}, 7)
     store.close()
+    assert Store(tmp_path, CHANGELOG, clock=clock).get_many([b"a"]) == [None]
 
 
 def test_two_workers_on_one_folder_get_a_slot_each_and_the_first_free_one_is_taken_again(tmp_path):
