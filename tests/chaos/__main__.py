@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from tests.chaos.bugs import BUGS
@@ -14,7 +15,7 @@ from tests.chaos.plan import plan
 from tests.chaos.records import Unsettled
 from tests.chaos.report import report
 from tests.chaos.round import Outcome, play
-from tests.chaos.teeth import MOST_KILLS, Bitten, bite
+from tests.chaos.teeth import MOST_KILLS, bite
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -48,13 +49,10 @@ def _round(seed: int, kills: int, options: argparse.Namespace) -> Outcome:
 
 
 def _teeth(options: argparse.Namespace) -> int:
-
-    def so_far(bitten: Bitten) -> None:
-        if options.json:
-            _write(options.json, bitten)
-
-    bitten = bite(options.seed, _Said(), [options.bug] if options.bug else (), so_far)
-    _write(options.json, bitten)
+    keep = partial(_write, options.json) if options.json else None
+    bitten = bite(options.seed, _Said(), [options.bug] if options.bug else (), keep)
+    if keep is None:
+        _write(None, bitten)
     missed = [name for name, each in bitten.items() if not (each["caught"] and each["exact_without_it"])]
     for name in missed:
         print(f"repeat it: safelight chaos --teeth --bug {name} --seed {options.seed}", file=sys.stderr)

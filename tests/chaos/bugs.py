@@ -8,7 +8,7 @@ import random
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -33,7 +33,7 @@ def _nothing(*_: object) -> None:
 class Bug:
     """`seed` plants it in a worker's process; `prepare` in the database. It bites at these boundaries of these agents.
 
-    `weather`: what a worker has to live with, with the bug and without it, for the bug to bite often.
+    `weather`: what a worker has to live with, with the bug and without it (see `named`), for the bug to bite often.
     """
 
     what: str
@@ -294,3 +294,11 @@ BUGS = {
     )
 }
 """By the name that `--bug` takes."""
+
+WITHOUT = "without "
+
+
+def named(name: str) -> Bug:
+    """A bug of BUGS; with "without " before its name, nothing of it but its weather."""
+    bug = BUGS[name.removeprefix(WITHOUT)]
+    return replace(bug, seed=_nothing, prepare=_nothing) if name.startswith(WITHOUT) else bug

@@ -37,7 +37,6 @@ class Crew:
         rng: random.Random,
         workers: int = 2,
         bug: str = "",
-        seeded: bool = True,
     ) -> None:
         self.agent = agent
         self.kills: Counter[str] = Counter()
@@ -51,7 +50,6 @@ class Crew:
         self._rng = rng
         self._wanted = workers
         self._bug = bug
-        self._seeded = seeded
         self._numbers = count(1)
         self._workers: list[Worker] = []
         self._told: dict[str, float] = {}  # when a worker was told to end, or killed
@@ -169,7 +167,7 @@ class Crew:
         name = f"{self.agent}-{next(self._numbers)}"
         size = self._rng.choice(_BATCHES[self.agent])
         changes = {"enrich_batch_records" if self.agent == "enrich" else "batch_records": size}
-        worker = self._nursery.start(name, self.agent, self._settings | changes, bug=self._bug, seeded=self._seeded)
+        worker = self._nursery.start(name, self.agent, self._settings | changes, bug=self._bug)
         self._workers.append(worker)
         return worker
 

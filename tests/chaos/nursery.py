@@ -1,6 +1,6 @@
 """Where workers are born: a process that has imported everything and forks, so that a worker is there in milliseconds, not seconds.
 
-It speaks JSON lines. In: {"name", "agent", "settings", "arm", "log", "bug", "seeded"} starts a worker. Out: {"name", "pid"} when it
+It speaks JSON lines. In: {"name", "agent", "settings", "arm", "log", "bug"} starts a worker. Out: {"name", "pid"} when it
 lives, {"name", "exit"} when it is gone, its exit code as subprocess gives it. When its standard input ends, so do all.
 """
 
@@ -64,11 +64,11 @@ class Nursery:
             )
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def start(self, name: str, agent: str, settings: dict[str, Any], *, bug: str = "", seeded: bool = True) -> Worker:
-        """A worker that lives, and is not ready yet; with a bug (tests/chaos/bugs.py), or only with its weather."""
+    def start(self, name: str, agent: str, settings: dict[str, Any], *, bug: str = "") -> Worker:
+        """A worker that lives, and is not ready yet. `bug`: see tests/chaos/bugs.py, `named`."""
         worker = Worker(name, agent, self._folder / f"{name}.arm", self._folder / f"{name}.log")
         self._workers[name] = worker
-        order = {"name": name, "agent": agent, "settings": settings, "bug": bug, "seeded": seeded}
+        order = {"name": name, "agent": agent, "settings": settings, "bug": bug}
         order |= {"arm": str(worker.arm_path), "log": str(worker.log)}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
@@ -130,7 +130,7 @@ def _child(live: Any, order: dict[str, Any]) -> None:
     os.close(0)
     code = 1
     try:
-        code = live(order["agent"], order["settings"], Path(order["arm"]), order["bug"], seeded=order["seeded"])
+        code = live(order["agent"], order["settings"], Path(order["arm"]), order["bug"])
     except BaseException:  # noqa: BLE001 (whatever it is, it belongs into the worker's log)
         sys.excepthook(*sys.exc_info())
     finally:

@@ -16,7 +16,7 @@ from streams.lag import lag
 from streams.settings import Settings
 from streams.topology import FLOWS
 from tests.chaos.account import Account, account
-from tests.chaos.bugs import BUGS
+from tests.chaos.bugs import named
 from tests.chaos.crew import Crew
 from tests.chaos.feed import Album, Drafts, Feed
 from tests.chaos.nursery import Nursery
@@ -24,6 +24,7 @@ from tests.chaos.plan import AGENTS, Deed
 from tests.chaos.records import Unsettled, positions
 from tests.chaos.servers import Servers
 from tests.chaos.storm import Say, Storm
+from tests.support.eventually import eventually
 
 _SESSION_SECONDS = 2.0
 _RATE = 60.0  # records a second
@@ -59,17 +60,9 @@ class Outcome:
 
 
 def play(
-    folder: Path,
-    deeds: Iterable[Deed],
-    *,
-    seed: int,
-    say: Say,
-    bug: str = "",
-    seeded: bool = True,
-    workers: int = 2,
-    rate: float = _RATE,
+    folder: Path, deeds: Iterable[Deed], *, seed: int, say: Say, bug: str = "", workers: int = 2, rate: float = _RATE
 ) -> Outcome:
-    """One round; with a bug, or, not `seeded`, only with its weather (tests/chaos/bugs.py).
+    """One round. `bug`: see tests/chaos/bugs.py, `named`.
 
     Raises Unsettled when the pipeline does not come to rest, StackError when a server does not start.
     """
@@ -81,10 +74,10 @@ def play(
         settings = _settings(folder, servers)
         provision.ensure(settings)
         prepare_database(settings)
-        if bug and seeded:
-            BUGS[bug].prepare(settings)
+        if bug:
+            named(bug).prepare(settings)
         feed = Feed(settings, Drafts(seed, Album(folder / "objects", random.Random(seed)), settings), rate=rate)
-        crews = _crews(nursery, servers, settings, seed=seed, workers=workers, bug=bug, seeded=seeded)
+        crews = _crews(nursery, servers, settings, seed=seed, workers=workers, bug=bug)
         feed.start()
         storm = Storm(crews, servers, random.Random(f"servers {seed}"), say, _valve(settings, servers, feed))
         storm.rage(deeds)
@@ -125,7 +118,7 @@ def _settings(folder: Path, servers: Servers) -> Settings:
 
 
 def _crews(
-    nursery: Nursery, servers: Servers, settings: Settings, *, seed: int, workers: int, bug: str, seeded: bool
+    nursery: Nursery, servers: Servers, settings: Settings, *, seed: int, workers: int, bug: str
 ) -> Mapping[str, Crew]:
     values = settings.model_dump(mode="json") | {
         "hash_key": settings.hash_key.get_secret_value(),
@@ -135,7 +128,7 @@ def _crews(
     crews = {}
     for agent in AGENTS:
         rng = random.Random(f"{agent} {seed}")
-        crews[agent] = Crew(agent, nursery, servers, values, rng=rng, workers=workers, bug=bug, seeded=seeded)
+        crews[agent] = Crew(agent, nursery, servers, values, rng=rng, workers=workers, bug=bug)
         crews[agent].tend()
     return crews
 
@@ -188,13 +181,18 @@ def _end(settings: Settings, crews: Mapping[str, Crew]) -> None:
     Metrics, unlike the rest, come to it until the end.
     """
     store = crews["store"]
+
+    def settled() -> None:
+        assert not _pending(settings)
+
     for crew in crews.values():
         crew.stop()
     for _ in range(_ENDS):
         if not _pending(settings):
             return
         store.tend()
-        _until(lambda: not _pending(settings))
+        with suppress(AssertionError):  # then it is told to end all the same, once more
+            eventually(settled, within=_REST_SECONDS, every=0.1)
         store.stop()
     raise Unsettled(f"{_ENDS} times store was told to end, and rows were under way every time")
 
@@ -202,9 +200,3 @@ def _end(settings: Settings, crews: Mapping[str, Crew]) -> None:
 def _pending(settings: Settings) -> bool:
     stand = [position for topic in FLOWS["store"].sources for position in positions(settings, "store", topic)]
     return any(position and position.pending for position in stand)
-
-
-def _until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + _REST_SECONDS
-    while not true() and time.monotonic() < end:
-        time.sleep(0.1)

@@ -64,10 +64,10 @@ class Storm:
 
     def _each(self, share: list[tuple[int, Deed]]) -> None:
         for number, deed in share:
-            if self._over.is_set():
-                return
             with self._moved:
                 self._moved.wait_for(lambda number=number: self._over.is_set() or number <= min(self._open) + _AHEAD)
+            if self._over.is_set():
+                return
             began = time.monotonic()
             try:
                 if deed.agent in SERVERS:

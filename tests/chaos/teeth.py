@@ -4,8 +4,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.chaos.account import Account
-from tests.chaos.bugs import BUGS
+from tests.chaos.bugs import BUGS, WITHOUT
 from tests.chaos.plan import Deed, aimed
 from tests.chaos.records import Unsettled
 from tests.chaos.report import report
@@ -19,15 +18,16 @@ _SLICES = (12, MOST_KILLS)
 Bitten = dict[str, dict[str, object]]
 
 
-def bite(seed: int, say: Say, names: Sequence[str] = (), so_far: Callable[[Bitten], None] = lambda _: None) -> Bitten:
+def bite(seed: int, say: Say, names: Sequence[str] = (), keep: Callable[[Bitten], None] | None = None) -> Bitten:
     """Of each bug (those named, or all): whether it was caught, within how many kills, and how the same seed went without it.
 
-    `so_far` is called after each.
+    `keep` is called after each with all so far.
     """
     bitten: Bitten = {}
     for name in names or BUGS:
         bitten[name] = _bite(name, seed, say)
-        so_far(bitten)
+        if keep:
+            keep(bitten)
     return bitten
 
 
@@ -36,12 +36,12 @@ def _bite(name: str, seed: int, say: Say) -> dict[str, object]:
     for kills in _SLICES:
         say(f"{bug.what}: {kills} kills")
         deeds = aimed(kills, seed, at=bug.at, agents=bug.agents, action=bug.action)
-        with_it = _play(name, deeds, seed, say, seeded=True)
+        with_it = _play(name, deeds, seed, say)
         if with_it and not with_it.account.exact:
             break
     caught = with_it is not None and not with_it.account.exact
     say(f"{bug.what}: {'caught: ' + _broken(with_it) if caught else 'NOT caught'}")
-    without = _play(name, deeds, seed, say, seeded=False)
+    without = _play(WITHOUT + name, deeds, seed, say)
     exact = without is not None and without.account.exact
     say(f"without it: {'exact' if exact else 'NOT exact: ' + _broken(without)}")
     return {
@@ -55,11 +55,11 @@ def _bite(name: str, seed: int, say: Say) -> dict[str, object]:
     }
 
 
-def _play(name: str, deeds: Sequence[Deed], seed: int, say: Say, *, seeded: bool) -> Outcome | None:
+def _play(bug: str, deeds: Sequence[Deed], seed: int, say: Say) -> Outcome | None:
     """None when it does not come to rest: that is no broken invariant."""
     with tempfile.TemporaryDirectory(prefix="safelight-teeth-") as folder:
         try:
-            return play(Path(folder), deeds, seed=seed, say=_quiet, bug=name, seeded=seeded)
+            return play(Path(folder), deeds, seed=seed, say=_quiet, bug=bug)
         except Unsettled as why:
             say(str(why))
             return None
@@ -68,7 +68,7 @@ def _play(name: str, deeds: Sequence[Deed], seed: int, say: Say, *, seeded: bool
 def _broken(outcome: Outcome | None) -> str:
     if outcome is None:
         return "it did not come to rest"
-    account: Account = outcome.account
+    account = outcome.account
     counts = [f"{count} {what}" for what in ("lost", "duplicated") if (count := getattr(account, what))]
     return ", ".join(counts + [f"{name} differs" for name in account.mismatched])
 

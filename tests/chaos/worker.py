@@ -14,20 +14,20 @@ from streams.settings import Settings
 from streams.topology import FLOWS, Flow
 from streams.worker import run
 from tests.chaos.arms import FETCHED, INFERRED, Arm
-from tests.chaos.bugs import BUGS
+from tests.chaos.bugs import named
 
 TELL = signal.SIGUSR1
 """On which a worker writes into its log where all its threads and coroutines are: for one that should work, and does not."""
 
 
-def live(agent: str, settings: dict[str, object], arm: Path, bug: str, *, seeded: bool) -> int:
-    """Run one agent until it ends; its exit code. With a bug's weather, and, if it is `seeded`, with the bug."""
+def live(agent: str, settings: dict[str, object], arm: Path, bug: str) -> int:
+    """Run one agent until it ends; its exit code."""
     signal.signal(TELL, _tell)
     faulthandler.register(TELL, all_threads=True, chain=True)
     if bug:
-        BUGS[bug].weather()
-    if bug and seeded:
-        BUGS[bug].seed()
+        planted = named(bug)
+        planted.weather()
+        planted.seed()
     armed = Arm(arm)
     return run(agent, Settings(**settings), flows={agent: watched(FLOWS[agent], armed)}, reached=armed.reached)
 
