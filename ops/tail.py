@@ -10,7 +10,7 @@ from schemas.events import Event
 from schemas.topics import Topic
 from streams.patience import or_unavailable
 from streams.settings import Settings
-from streams.standalone import log_of, reading, to_the_end
+from streams.standalone import log_of, partitions_of, reading, to_the_end
 
 E = TypeVar("E", bound=Event)
 
@@ -23,7 +23,7 @@ class Tail:
         self._brokers = settings.brokers
         self._topic = settings.topic(topic)
         with or_unavailable(self._brokers), reading(self._brokers) as consumer:
-            logs = [log_of(consumer, self._topic, number) for number in range(settings.partitions_of(topic))]
+            logs = [log_of(consumer, at.topic, at.partition) for at in partitions_of(settings, [topic])]
         self._positions = [log.begin if from_beginning else log.end for log in logs]
 
     def values(self) -> Iterator[bytes]:

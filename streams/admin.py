@@ -8,7 +8,7 @@ let down is kept until nobody can owe it anything.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -63,7 +63,7 @@ def configured(settings: Settings, topics: Iterable[Topic]) -> dict[Topic, dict[
     return {resources[each]: {name: entry.value for name, entry in config.items()} for each, config in found.items()}
 
 
-def created(settings: Settings, topics: Iterable[Topic]) -> list[Topic]:
+def created(settings: Settings, topics: Sequence[Topic]) -> list[Topic]:
     """Make topics as declared, and say which were made: somebody else may have been quicker with the others. Raises Unavailable."""
     named = {settings.topic(topic): settings.declared(topic) for topic in topics}
     if not named:

@@ -146,7 +146,7 @@ class AgentApp(faust.App):
         await super().on_start()
         settings, opened = self.settings, self.async_exit_stack
         # Two more than can be busy, so that what is open can be closed in any case.
-        self._threads = ThreadPoolExecutor(self._most_partitions() + 2, thread_name_prefix="task")
+        self._threads = ThreadPoolExecutor(sum(self.partitions.values()) + 2, thread_name_prefix="task")
         opened.callback(self._threads.shutdown, wait=False)  # one that hangs must not hold up the end (leaving.py)
         self._topic_ids = await self._look_around()
         self.slot = Slot(settings.data / "state" / settings.group(self.flow.agent))
@@ -176,9 +176,6 @@ class AgentApp(faust.App):
             except Unavailable as why:
                 _LOG.warning("waiting for Kafka (%s)", why.detail)
                 await asyncio.sleep(1)
-
-    def _most_partitions(self) -> int:
-        return sum(self.partitions.values())
 
     # What the consumer asks for (consumer.Host)
 

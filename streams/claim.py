@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import Producer, TopicPartition
 
 from schemas.errors import StrangeWorld
 from streams.patience import answer
 from streams.position import Position
-from streams.standalone import consumer, log_of
+from streams.standalone import committed_of, consumer, log_of
 from streams.standing import Expected, Fault, Standing, judge, refusal
 from streams.step import Reached, Step, unwatched
 
@@ -105,9 +105,7 @@ class Group:
     def standing(self, source: Source, ours: Expected) -> Standing:
         """Where it stands. A commit whose transaction is still open is waited for."""
         here = TopicPartition(source.topic, source.partition)
-        committed = self._consumer.committed([here], _TIMEOUT_SECONDS)[0]
-        if committed.error:
-            raise KafkaException(committed.error)
+        (committed,) = committed_of(self._consumer, [here], _TIMEOUT_SECONDS)
         log = log_of(self._consumer, source.topic, source.partition)
         return judge(committed.offset, committed.metadata or "", ours, log)
 

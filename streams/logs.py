@@ -17,9 +17,8 @@ class Sparing(logging.Filter):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._last: dict[
-            tuple[str, int], tuple[float, int]
-        ] = {}  # by place: when one came through, and how many since then
+        # By place: when one came through, and how many were left out since.
+        self._last: dict[tuple[str, int], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether it comes through."""

@@ -96,10 +96,11 @@ def committed(
     """
     config = {"group.id": settings.group(agent), "isolation.level": isolation}
     with reading(settings.brokers, config) as group:
-        return answer(lambda: _committed(group, partitions, timeout_seconds))
+        return answer(lambda: committed_of(group, partitions, timeout_seconds))
 
 
-def _committed(group: Consumer, partitions: list[TopicPartition], timeout_seconds: float) -> list[TopicPartition]:
+def committed_of(group: Consumer, partitions: list[TopicPartition], timeout_seconds: float) -> list[TopicPartition]:
+    """The same of the group that the consumer names."""
     found = group.committed(partitions, timeout_seconds)
     for here in found:
         if here.error:

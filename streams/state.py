@@ -1,8 +1,8 @@
 """A partition's state: a local RocksDB, made durable by a compacted changelog that only the partition's owner writes.
 
 A store may lag behind its changelog, never run ahead of it: changes are applied after their commit, in one write with a mark
-that says how far the store has come, and when it was last known to lack nothing. So opening it again reads only what it missed. A store that cannot be sure of itself is
-thrown away: Kafka has everything.
+that says how far the store has come, and when it was last known to lack nothing. So opening it again reads only what it missed. A
+store that cannot be sure of itself is thrown away: Kafka has everything.
 
 **Memory that is bounded by time.** Where a changelog keeps its records for a time only (schemas/topics.py), a store that is older
 than that is thrown away when it is opened, and restored: it holds nothing then that the changelog has forgotten, and never more than
@@ -75,9 +75,8 @@ class Store:
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The value of each key, None where there is none, in the order of the keys."""
-        self._complete = (
-            self.clock()
-        )  # if what comes of it is committed, the partition was ours by now, and nothing was missing
+        # If what comes of it is committed, the partition was ours by now, and nothing was missing.
+        self._complete = self.clock()
         values: list[bytes | None] = self._db.get(list(keys)) if keys else []  # type: ignore[assignment]  # raw mode
         return values
 

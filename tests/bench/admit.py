@@ -16,8 +16,8 @@ system time of the whole process over that span. Afterwards the outputs are read
 
 `--json FILE` writes: `machine` {cpu, cores, python, platform}; `events`, `unique`, `batch_records`, `event_bytes` (mean of a
 record's value); `pairs`, a list of {ours, bare}: {events_per_second, cpu_us_per_event, seconds, outputs, cpu_us_by_thread, and of
-ours cpu_us_by_step}, and of each pair ratio and ratio_cpu; `ratio`, the median over the pairs of ours ÷ bare in events a second; `ratio_cpu`, the same of CPU a
-event (above 1: ours uses more).
+ours cpu_us_by_step}, and of each pair ratio and ratio_cpu; `ratio`, the median over the pairs of ours ÷ bare in events a second;
+`ratio_cpu`, the same of CPU an event (above 1: ours uses more).
 """
 
 import argparse

@@ -24,16 +24,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import AdminClient
 
 from ops.prepare import prepare_database
 from ops.stack.clickhouse import ClickHouse
 from ops.stack.kafka import Kafka
 from ops.stack.triton import Triton
 from schemas import codec
+from schemas.errors import Unavailable
 from schemas.events import Root
 from schemas.topics import ADMIT_CHANGELOG, ADMITTED, EVENTS
-from streams import provision
+from streams import admin, provision
 from streams.producer import PhotoProducer
 from streams.settings import Settings
 from streams.step import Step
@@ -116,12 +116,10 @@ class Scene:
 
     def members(self, agent):
         """Of the agent's group. Raises AssertionError when the broker does not answer: it may be too busy, or find its feet again."""
-        admin = AdminClient({"bootstrap.servers": self.settings.brokers})
-        group = self.settings.group(agent)
         try:
-            return len(admin.describe_consumer_groups([group], request_timeout=20)[group].result(30).members)
-        except (KafkaException, TimeoutError) as why:
-            raise AssertionError(f"the broker does not say who is in {group}: {why}") from why
+            return admin.members(self.settings, agent)
+        except Unavailable as why:
+            raise AssertionError(f"the broker does not say who is in {self.settings.group(agent)}: {why}") from why
 
     def joined(self, count):
         """Wait until the group of dedupe has so many members."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from tests.property.code import Code
-from tests.property.machine import LEAST, Machine, events, holds, is_refuted, promised, scratch
+from tests.property.machine import LEAST, Broken, Machine, events, holds, is_refuted, promised, scratch
 from tests.support.fake_kafka import Broker
 from tests.support.fake_kafka_clients import Line
 from tests.support.mutants import Mutant
@@ -249,13 +249,15 @@ def test_a_zombie_does_not_take_its_store_for_up_to_date():
         states.teardown()
 
 
+MARKED = "batch.put(_MARK, json.dumps(mark).encode())"
+
 MUTANTS = {
     "a store of another topic is thrown away": [Mutant("state", "mark['topic'] != self.changelog.topic_id", "False")],
     "a store that was away for long is thrown away": [
         Mutant("state", "away >= _LONGEST_AWAY.total_seconds()", "False")
     ],
     "the mark is in the same write as the changes": [
-        Mutant("state", "batch.put(_MARK, json.dumps(mark).encode())", "self._db.put(_MARK, json.dumps(mark).encode())")
+        Mutant("state", MARKED, "self._db.put(_MARK, json.dumps(mark).encode())")
     ],
     "a restore reads committed changes": [Mutant("standalone", "'read_committed'", "'read_uncommitted'")],
     "a restore goes on where the store ends": [Mutant("state", "store.offset + 1", "store.offset + 2")],
@@ -266,3 +268,25 @@ MUTANTS = {
 @pytest.mark.parametrize("mutants", MUTANTS.values(), ids=MUTANTS)
 def test_without_this_rule_it_is_not(mutants):
     is_refuted(lambda: States(*mutants))
+
+
+def written_late(*mutants):
+    """A worker that slept behind a commit writes it a day later, when a deletion by the next owner is forgotten."""
+    states = States(*mutants)
+    try:
+        states.commits({b"a": b"1"}, "asleep")
+        states.opens(1, 100)
+        states.commits({b"a": None}, "applied")
+        states.commits({b"b": b"1"}, "applied")
+        states.a_day_passes()
+        states.wakes(0)
+        states.opens(0, 100)
+        states.look()
+    finally:
+        states.teardown()
+
+
+def test_what_a_zombie_writes_late_does_not_make_its_store_new():
+    written_late()
+    with pytest.raises(Broken):
+        written_late(Mutant("state", MARKED, f"mark['at'] = self.clock(); {MARKED}"))

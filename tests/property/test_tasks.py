@@ -222,6 +222,7 @@ self._claim.commit(position)
             "claim",
             "self._producer.commit_transaction(_TIMEOUT_SECONDS)",
             """
+from confluent_kafka import KafkaException
 try:
     self._producer.commit_transaction(_TIMEOUT_SECONDS)
 except KafkaException:
