@@ -15,21 +15,11 @@ _LOCK = Path(__file__).with_name("kafka.lock")
 _JARS = read_lock(_LOCK.read_text())
 JAR_COUNT = len(_JARS)
 
-_LOGGING = """\
-appender.console.type=Console
-appender.console.name=console
-appender.console.layout.type=PatternLayout
-appender.console.layout.pattern=%d %p %c{1} %m%n
-rootLogger.level=warn
-rootLogger.appenderRef.console.ref=console
-"""
-
 
 def kafka_jars(*, fetched: Callable[[], None] = lambda: None) -> Path:
-    """The folder with the jars and log4j2.properties, fetched if it is not there; `fetched` is called after each jar."""
+    """The folder with the jars, fetched if it is not there; `fetched` is called after each jar."""
 
     def fill(folder: Path) -> None:
         fetch(_JARS, folder, fetched=fetched)
-        (folder / "log4j2.properties").write_text(_LOGGING)
 
     return kept(locked_name("kafka", _LOCK), fill)

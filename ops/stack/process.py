@@ -151,6 +151,10 @@ class Process:
                 raise self._failed(f"does not serve after {within.total_seconds():.0f} s")
             time.sleep(_POLL_SECONDS)
 
+    def said(self, what: str) -> bool:
+        """Whether its log has this, since the last start."""
+        return any(what in line for line in self._lines())
+
     def stop(self, *, grace: timedelta) -> None:
         """Ask it to end, and end it if it has not done so within `grace`. Stopping twice is harmless."""
         if self._child is not None and self.running:
@@ -186,11 +190,13 @@ class Process:
             guard.kill()
             guard.communicate()
 
-    def _failed(self, what: str) -> StackError:
+    def _lines(self) -> list[str]:
+        """What it told since the last start."""
         with self.log.open("rb") as log:
             log.seek(self._log_begin)
-            lines = [
-                line.strip() for line in log.read().decode(errors="replace").splitlines() if any(map(str.isalnum, line))
-            ]
+            return log.read().decode(errors="replace").splitlines()
+
+    def _failed(self, what: str) -> StackError:
+        lines = [line.strip() for line in self._lines() if any(map(str.isalnum, line))]
         telling = [line for line in lines if _TELLING.search(line)] or lines or ["it wrote nothing"]
         return StackError(f"{self.name} {what}: {telling[-1][:300]} (see {self.log})")

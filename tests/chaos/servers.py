@@ -22,8 +22,7 @@ class Servers:
     """Broker, ClickHouse and Triton in one folder, and a thread for each that starts it again."""
 
     def __init__(self, folder: Path) -> None:
-        # A busy machine must not have the controller take the broker for dead.
-        self.kafka = Kafka(folder / "kafka", properties={"broker.session.timeout.ms": "3000"})
+        self.kafka = Kafka(folder / "kafka")
         self.clickhouse = ClickHouse(folder / "clickhouse", port=0)
         self.triton = Triton(folder / "triton", repository=MODELS)
         self.all: Mapping[str, Server] = {

@@ -1,15 +1,19 @@
 """The embedded broker: it keeps what it acknowledged, its ports and its place, whatever ends it."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from ops.stack.kafka import Kafka, in_service
@@ -50,6 +54,42 @@ def consume(bootstrap, count):
     try:
         consumer.subscribe([TOPIC])
         return [message.value() for message in consumer.consume(count, 20) if not message.error()]
+    finally:
+        consumer.close()
+
+
+def producer(bootstrap, name):
+    return Producer({"bootstrap.servers": bootstrap, "transactional.id": f"producer-{name}", "log_level": 0})
+
+
+@contextmanager
+def transactions(bootstrap, *, producers):
+    """One after another from each producer, until the end, or until the broker does not answer."""
+    over = threading.Event()
+
+    def run(name):
+        with suppress(KafkaException):
+            it = producer(bootstrap, name)
+            it.init_transactions(20)
+            while not over.is_set():
+                it.begin_transaction()
+                it.produce(TOPIC, b"")
+                it.commit_transaction(2)
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in range(producers)]
+    for thread in threads:
+        thread.start()
+    yield
+    over.set()
+    for thread in threads:
+        thread.join()
+
+
+def end(bootstrap, isolation):
+    """Where a reader of this isolation comes to an end."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "end", "isolation.level": isolation})
+    try:
+        return consumer.get_watermark_offsets(TopicPartition(TOPIC, 0), 20)[1]
     finally:
         consumer.close()
 
@@ -105,6 +145,42 @@ def test_it_dies_with_the_python_that_started_it_and_its_successor_has_its_recor
         assert consume(bootstrap, 10) == values(10)
     finally:
         successor.stop()
+
+
+def test_a_broker_that_stood_still_is_not_given_up(broker, tmp_path):
+    os.kill(broker.pid, signal.SIGSTOP)
+    time.sleep(3)
+    os.kill(broker.pid, signal.SIGCONT)
+    eventually(lambda: _(broker.healthy()))
+    assert "Fencing broker" not in (tmp_path / "kafka" / "kafka.log").read_text()
+
+
+def test_a_killed_broker_is_given_up_before_its_successor_begins(broker, tmp_path):
+    log = tmp_path / "kafka" / "kafka.log"
+    before = len(log.read_text())
+    os.kill(broker.pid, signal.SIGKILL)
+    eventually(lambda: _(not broker.running()))
+    broker.start()
+    told = re.findall("Fencing broker|Kafka Server started", log.read_text()[before:])
+    assert told == ["Kafka Server started", "Fencing broker", "Kafka Server started"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_no_transaction_is_left_half_done(broker, number):
+    create(broker.bootstrap)
+    with transactions(broker.bootstrap, producers=8):
+        time.sleep(2)
+        os.kill(broker.pid, number)
+        time.sleep(3)
+    if number == signal.SIGSTOP:
+        os.kill(broker.pid, signal.SIGCONT)
+    else:
+        eventually(lambda: _(not broker.running()))
+        broker.start()
+    for name in range(8):
+        producer(broker.bootstrap, name).init_transactions(20)
+    committed, all_there = (end(broker.bootstrap, isolation) for isolation in ("read_committed", "read_uncommitted"))
+    assert committed == all_there > 0
 
 
 def test_a_broker_that_hangs_is_running_but_not_healthy(broker):
