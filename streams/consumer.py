@@ -248,18 +248,18 @@ class BatchConsumer(driver.Consumer):
             self._begin(tp, self._take_up, tp)
 
     async def _take_up(self, tp: TP) -> None:
-        """Claim the partition if it is new, go to its position, and finish what was left pending."""
+        """Claim the partition if it is new, finish what was left pending, and go to its position."""
         if tp not in self.tasks:
             self.tasks[tp] = await self.host.claim(tp)
-        task = self.tasks[tp]
-        epoch = self._epochs[tp] = self._next_epoch()  # known here before any record can carry it
-        try:
-            await self._thread.call_thread(self._thread.seek_to, tp, task.position, epoch)
-        except IllegalStateError:
-            return  # taken away meanwhile: the next assignment sees to it
+        if cast(asyncio.Task[None], asyncio.current_task()).cancelling():
+            return  # taken away while it was claimed: the next assignment sees to it
         if self.tasks.keys() >= self.assignment():
             self.host.claimed()
-        await task.settle()
+        task = self.tasks[tp]
+        await task.settle()  # before the seek: records from behind it may come at once, by a fetch that is under way
+        epoch = self._epochs[tp] = self._next_epoch()  # known here before any record can carry it
+        with suppress(IllegalStateError):  # taken away meanwhile
+            await self._thread.call_thread(self._thread.seek_to, tp, task.position, epoch)
 
     async def on_stop(self) -> None:
         """Give up the tasks, when the last commit is done."""

@@ -284,8 +284,9 @@ def the_flow_stops(*mutants):
 def sought_again(*mutants):
     """The fetch comes to its end when the partitions are sought again, before or after that."""
     with history(*mutants) as consumers:
-        consumers.rebalances({ONE, TWO}, ("network", 1000))
-        consumers.all_go_on(12)
+        for _ in range(2):  # with the first, the one that is sought last may be the one that is fetched
+            consumers.rebalances({ONE, TWO}, ("network", 1000))
+            consumers.all_go_on(12)
         consumers.is_slow(NOTHING)
 
 
@@ -343,8 +344,5 @@ def test_without_this_rule_this_history_breaks_it(happens, mutant):
         happens(mutant)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=Broken, reason="a fetch that was begun before may bring records of the new epoch"
-)
 def test_nothing_is_delivered_before_its_partition_is_settled():
     lost_and_regained("network", settles_one)

@@ -417,13 +417,28 @@ async def test_a_worker_without_partitions_is_ready_too(consumer, host):
     assert host.claimed_all == 1
 
 
-async def test_a_partition_taken_away_while_it_was_claimed_is_left_to_the_next_assignment(consumer, host):
+async def test_a_partition_taken_away_while_it_is_claimed_is_left_to_the_next_assignment(consumer, host):
+    async def claim(tp):
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return Task(tp)
+
+    host.claim = claim
+    assign(consumer, ONE)
+    await consumer.perform_seek()
+    await asyncio.sleep(0)
+    await consumer.wait_empty()
+    assert consumer.tasks[ONE].settled == 0
+    assert consumer.log_of_test.seeks == []
+
+
+async def test_a_partition_taken_away_while_it_was_settled_is_left_to_the_next_assignment(consumer, host):
     consumer.log_of_test.assigned = set()
     consumer._thread.assignment = lambda: {ONE}
     await consumer.perform_seek()
     await quiet(consumer)
     assert host.failures == []
-    assert consumer.tasks[ONE].settled == 0
+    assert consumer.log_of_test.seeks == []
 
 
 async def test_an_error_in_the_work_ends_the_process(claimed, host):
