@@ -18,6 +18,7 @@ from tests.support.reference import from_adobe_rgb
 pytestmark = pytest.mark.unit
 
 SAMPLES = Path(__file__).parents[4] / "ops" / "samples"
+HEIC = Path(__file__).parents[3] / "support" / "heic"
 FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF"]
 
 
@@ -33,6 +34,15 @@ def saved(image, kind="PNG", **options):
     fast = {"speed": 10} if kind == "AVIF" else {}
     image.save(out, kind, **(fast | options))
     return out.getvalue()
+
+
+def png(header, body):
+    """A PNG made by hand."""
+
+    def part(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", header) + part(b"IDAT", body) + part(b"IEND", b"")
 
 
 def pixels(data, short_side=4000):
@@ -106,6 +116,121 @@ def test_it_is_upright_as_exif_says(photo, kind, orientation, short_side):
     assert np.abs(picture.pixels.astype(int) - expected).mean() < 6
 
 
+def heic(name):
+    return (HEIC / f"{name}.heic").read_bytes()
+
+
+def off(data, image):
+    """How far the photo's pixels are from an image's, on average."""
+    return np.abs(pixels(data) - np.asarray(image).astype(int)).mean()
+
+
+@pytest.fixture(scope="module")
+def small(photo):
+    """What the HEIC files show."""
+    return photo.resize((120, 80), Image.Resampling.LANCZOS)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_heic_that_its_container_turned_is_not_turned_again(small, orientation):
+    data = heic(f"orientation-{orientation}")
+    picture = decode(data, short_side=4000)
+    assert (picture.media_type, picture.width, picture.height) == ("image/heic", 120, 80)
+    assert picture.pixels.shape == (80, 120, 3)
+    assert off(data, small) < 6
+    assert decode(data, short_side=40).pixels.shape == (40, 60, 3)
+
+
+def test_exif_does_not_turn_a_heic(small):
+    assert off(heic("turned-in-exif-only"), small) < 6
+
+
+def test_a_heic_of_tiles_is_one_picture(photo):
+    assert off(heic("grid"), photo.resize((300, 200))) < 6
+
+
+def test_a_heic_of_more_bits_is_read(small):
+    assert off(heic("10-bit"), small) < 6
+
+
+def test_a_heic_that_names_no_codec_in_its_brand_is_read(small):
+    assert off(heic("orientation-6").replace(b"ftypheic", b"ftypmif1", 1), small) < 6
+
+
+def test_a_heic_s_transparent_half_is_white(small):
+    got = pixels(heic("half-transparent"))
+    assert got[:, 70:].min() > 250
+    assert np.abs(got[:, :50] - np.asarray(small).astype(int)[:, :50]).mean() < 8
+
+
+def test_a_heic_s_colours_become_srgb(small):
+    expected = from_adobe_rgb(np.asarray(small).astype(float))
+    assert np.abs(pixels(heic("adobe-rgb")) - expected).mean() < 6
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.9])
+def test_a_heic_cut_short_is_damaged(share):
+    data = heic("grid")
+    data = data[: int(len(data) * share)]
+    assert refused(data) == (
+        Reason.DAMAGED_PHOTO,
+        f"the file ends after {len(data)} bytes, in the middle of the picture",
+    )
+
+
+def test_what_a_camera_appends_to_a_heic_does_not_matter(photo):
+    assert off(heic("grid") + b"\xff" * 40, photo.resize((300, 200))) < 6
+
+
+def test_a_heic_without_a_picture_is_damaged():
+    assert refused(b"\0\0\0\x18ftypheic" + b"\0" * 100)[0] is Reason.DAMAGED_PHOTO
+
+
+def test_a_heic_damaged_anywhere_is_either_survived_or_rejected():
+    rng = random.Random(7)
+    for _ in range(300):
+        data = bytearray(heic("grid"))
+        for _ in range(rng.randint(1, 8)):
+            data[int(len(data) * rng.random() ** 2)] = rng.randrange(256)
+        try:
+            picture = decode(bytes(data), short_side=20)
+        except Rejected:
+            continue
+        assert picture.pixels.ndim == 3
+
+
+def test_of_pictures_that_move_the_first_is_seen(photo):
+    for kind in ("GIF", "WEBP", "PNG", "AVIF", "TIFF"):
+        data = saved(photo, kind, save_all=True, append_images=[Image.new("RGB", photo.size, "red")] * 2)
+        assert off(data, photo) < 12, kind
+
+
+def test_a_progressive_jpeg_is_read(photo):
+    data = saved(photo, "JPEG", progressive=True)
+    assert b"\xff\xc2" in data
+    assert off(data, photo) < 4
+
+
+def test_inks_with_a_profile_of_their_own_that_does_not_fit_are_read(photo):
+    data = saved(photo.convert("CMYK"), "JPEG", icc_profile=profile("sRGB"))
+    assert off(data, photo) < 6
+
+
+def interlaced(image):
+    """A PNG in the seven passes of Adam7, which Pillow can only read."""
+    values = np.asarray(image)
+    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    rows = b"".join(
+        b"\0" + row.tobytes() for top, left, down, right in passes for row in values[top::down, left::right]
+    )
+    header = struct.pack(">IIBBBBB", *image.size, 8, 2, 0, 0, 1)
+    return png(header, zlib.compress(rows))
+
+
+def test_an_interlaced_png_is_read(photo):
+    assert off(interlaced(photo), photo) == 0
+
+
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_an_orientation_that_means_nothing_is_ignored(photo, orientation):
     exif = Image.Exif()
@@ -142,12 +267,7 @@ def test_16_bits_a_channel_are_read(photo):
     """A PNG of 16-bit RGB, which Pillow can only read, made by hand."""
     values = np.asarray(photo).astype(np.uint16) * 257
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-
-    def part(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = struct.pack(">IIBBBBB", 600, 400, 16, 2, 0, 0, 0)
-    data = b"\x89PNG\r\n\x1a\n" + part(b"IHDR", header) + part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b"")
+    data = png(struct.pack(">IIBBBBB", 600, 400, 16, 2, 0, 0, 0), zlib.compress(rows))
     assert (pixels(data) == np.asarray(photo)).all()
 
 
@@ -192,7 +312,7 @@ def test_a_profile_that_fits_not_or_changes_nothing_leaves_the_colours(photo, br
 def test_text_named_jpg_is_no_photo():
     reason, detail = refused((SAMPLES / "not-a-photo.jpg").read_bytes())
     assert reason is Reason.NOT_A_PHOTO
-    assert detail == "the object's 93 bytes are none of JPEG, PNG, WEBP, GIF, TIFF, BMP, AVIF"
+    assert detail == "the object's 93 bytes are none of JPEG, PNG, WEBP, GIF, TIFF, BMP, AVIF, HEIF"
 
 
 @pytest.mark.parametrize("data", [b"", b"%PDF-1.7", b"\0" * 1000, b"<svg xmlns='http://www.w3.org/2000/svg'/>"])
@@ -203,12 +323,6 @@ def test_other_bytes_are_no_photo(data):
 def test_formats_that_pillow_reads_and_nobody_photographs_in_are_not_opened(photo):
     for kind in ("PPM", "TGA", "ICO", "PCX"):
         assert refused(saved(photo.resize((64, 64)), kind))[0] is Reason.NOT_A_PHOTO
-
-
-def test_heic_is_named():
-    reason, detail = refused(b"\0\0\0\x18ftypheic" + b"\0" * 100)
-    assert reason is Reason.NOT_A_PHOTO
-    assert "HEIC" in detail
 
 
 def test_a_jpeg_cut_short_says_where_it_ends():
@@ -254,14 +368,7 @@ def test_damage_anywhere_is_either_survived_or_rejected(photo, kind):
 
 def bomb(width, height):
     """A small PNG that says that it is huge."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-
-    def part(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    return (
-        b"\x89PNG\r\n\x1a\n" + part(b"IHDR", header) + part(b"IDAT", zlib.compress(b"\0" * 1000)) + part(b"IEND", b"")
-    )
+    return png(struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), zlib.compress(b"\0" * 1000))
 
 
 @pytest.mark.parametrize("size", [(12_000, 10_001), (30_000, 30_000), (1, MOST_PIXELS + 1)])
@@ -276,6 +383,22 @@ def test_a_photo_of_a_large_camera_is_decoded():
     picture = decode(saved(Image.new("L", (11_648, 8_736), 128), "JPEG"), short_side=256)
     assert (picture.width, picture.height) == (11_648, 8_736)
     assert min(picture.pixels.shape[:2]) < 1200
+
+
+def test_a_panorama_is_decoded():
+    """100 megapixels, of which a fiftieth is the shorter side."""
+    picture = decode(saved(Image.new("RGB", (50_000, 2_000), (9, 99, 199)), "JPEG"), short_side=256)
+    assert (picture.width, picture.height) == (50_000, 2_000)
+    assert 256 <= min(picture.pixels.shape[:2]) < 512
+    assert np.abs(picture.pixels.astype(int) - (9, 99, 199)).max() < 3
+
+
+def test_a_colour_that_stands_for_transparent_is_not_averaged_with_its_neighbours():
+    image = Image.new("RGB", (400, 400), (0, 0, 0))
+    image.paste((0, 0, 255), (0, 0, 200, 400))
+    got = pixels(saved(image, "PNG", transparency=(0, 0, 0)), short_side=100)
+    assert got[0, 0].tolist() == [0, 0, 255]
+    assert got[0, -1].tolist() == [255, 255, 255]
 
 
 def test_one_pixel_is_a_photo_too():
