@@ -5,6 +5,7 @@ relative to the folder, and the content.
 """
 
 import hashlib
+import os
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +33,7 @@ MEDIA_TYPES = {
     ".tiff": "image/tiff",
     ".webp": "image/webp",
 }
-"""What counts as a photo, by the file's suffix. Whether it is one, the bytes decide later."""
+"""What counts as a photo, by the file's suffix. Whether it is one, and of which kind, the bytes decide later."""
 
 _NAMES = uuid.UUID("7c2f1a52-6f0f-5e0b-9d0d-2f7a4c1b8e11")
 
@@ -58,19 +59,29 @@ class Found:
 
 
 def find_photos(paths: Iterable[Path]) -> Found:
-    """Every photo under the paths, in a stable order. Hidden files, and links to folders, are passed over."""
+    """Every photo under the paths, in a stable order. What is hidden, and links to folders, are passed over.
+
+    What is hidden is no photo of the user's: previews, and what a Mac writes beside each file (._IMG_1.HEIC).
+    """
     found = Found()
     for root in paths:
         if not root.exists():
-            raise PublishError(f"{root} does not exist: name a photo, or a folder of photos")
+            raise PublishError(f"{readable(str(root))} does not exist: name a photo, or a folder of photos")
         for path in sorted(_files(root)):
             suffix = path.suffix.lower()
-            if suffix in MEDIA_TYPES:
-                name = path.name if path == root else path.relative_to(root).as_posix()
-                found.photos.append(File(path, name))
+            inside = Path(path.name) if path == root else path.relative_to(root)
+            hidden = path != root and any(part.startswith(".") for part in inside.parts)
+            if suffix in MEDIA_TYPES and not hidden:
+                found.photos.append(File(path, readable(inside.as_posix())))
             else:
-                found.skipped[suffix or path.name] += 1
+                kind = suffix or readable(path.name)
+                found.skipped[f"hidden {kind}" if hidden and suffix else kind] += 1
     return found
+
+
+def readable(name: str) -> str:
+    """A file's name as text: bytes in it that are none (of another time's or system's encoding) are spelled out."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -109,9 +120,9 @@ class Uploader:
         try:
             content = file.path.read_bytes()
         except OSError as error:
-            raise PublishError(f"cannot read {file.path}: {error.strerror}") from error
+            raise PublishError(f"cannot read {readable(str(file.path))}: {error.strerror}") from error
         if not content:
-            raise PublishError(f"{file.path} is empty")
+            raise PublishError(f"{readable(str(file.path))} is empty")
         event = self.event(file, content)
         self._put(event.object_uri.removeprefix(f"{self._root}/"), content)
         self._producer.publish(event)

@@ -37,7 +37,9 @@ def publish(paths: list[Path], *, owner: str, source: str, rate: float, to: str,
         )
         if found.skipped:
             kinds = ", ".join(f"{count} {kind}" for kind, count in found.skipped.most_common())
-            console.print(f"{found.skipped.total()} files passed over, no photos: {kinds}", highlight=False)
+            console.print(
+                f"{found.skipped.total()} files passed over, no photos: {kinds}", highlight=False, markup=False
+            )
     if failed:
         raise PublishError(f"{len(failed)} photos were not published, the first: {failed[0]}")
 

@@ -1,11 +1,14 @@
 """Folders to events: what counts as a photo, and ids that make publishing twice harmless."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from ops.publish import File, PublishError, Uploader, find_photos
+from schemas import codec
+from schemas.events import PhotoUploaded
 from tests.support.builders import NOON
 
 pytestmark = pytest.mark.unit
@@ -44,6 +47,71 @@ def test_photos_are_found_recursively_and_others_counted_by_kind(folder):
     found = find_photos([folder])
     assert [file.name for file in found.photos] == ["a.jpg", "b.JPEG", "trip/ü 1.png"]
     assert found.skipped == {".mov": 2, ".txt": 1, "README": 1}
+
+
+def test_of_a_phone_s_export_the_photos_are_found(tmp_path):
+    """As a Mac, an iPhone and a takeout archive write it."""
+    for name in (
+        "DCIM/IMG_0001.HEIC",
+        "DCIM/IMG_0001.MOV",
+        "DCIM/IMG_0001.AAE",
+        "DCIM/._IMG_0001.HEIC",
+        "DCIM/.DS_Store",
+        "DCIM/IMG_0002.heif",
+        "DCIM/IMG_0003.JPG",
+        "DCIM/IMG_0003.JPG.json",
+        "DCIM/VID_0004.mp4",
+        ".thumbnails/IMG_0003.jpg",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = find_photos([tmp_path])
+    assert [file.name for file in found.photos] == ["DCIM/IMG_0001.HEIC", "DCIM/IMG_0002.heif", "DCIM/IMG_0003.JPG"]
+    assert found.skipped == {
+        ".mov": 1, ".aae": 1, ".json": 1, ".mp4": 1, ".DS_Store": 1, "hidden .heic": 1, "hidden .jpg": 1
+    }  # fmt: skip
+
+
+def test_a_heic_is_published_as_one(uploader, tmp_path):
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"heic")
+    event = uploader.upload(File(tmp_path / "IMG_1.HEIC", "IMG_1.HEIC"))
+    assert event.media_type == "image/heic"
+    assert event.object_uri.endswith(".heic")
+
+
+NAMES = [
+    "фото.jpg",
+    "写真 1.jpg",
+    "صورة.jpg",
+    "תמונה.jpg",
+    "ภาพ.jpg",
+    "फ़ोटो.jpg",
+    "📷.jpg",
+    "u\u0308.jpg",
+    "a\nb.jpg",
+    "%2e#?.jpg",
+]
+
+
+@pytest.mark.parametrize("name", [*NAMES, os.fsdecode(b"caf\xe9.jpg")])
+def test_a_name_may_be_in_any_script_or_in_none(uploader, producer, tmp_path, name):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / name).write_bytes(b"a photo")
+    [file] = find_photos([folder]).photos
+    event = uploader.upload(file)
+    assert Path(event.object_uri.removeprefix("file://")).read_bytes() == b"a photo"
+    assert codec.decode(codec.encode(event), PhotoUploaded) == event
+    assert file.name == (name if name in NAMES else r"caf\xe9.jpg")
+    (folder / name).write_bytes(b"")
+    with pytest.raises(PublishError) as caught:
+        uploader.upload(file)
+    assert str(caught.value).encode()
+
+
+def test_what_was_asked_for_by_name_is_published_though_it_is_hidden(tmp_path):
+    (tmp_path / ".photo.jpg").touch()
+    assert [file.name for file in find_photos([tmp_path / ".photo.jpg"]).photos] == [".photo.jpg"]
 
 
 def test_a_single_photo_is_named_by_its_file(folder):
