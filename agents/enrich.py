@@ -1,34 +1,29 @@
 """enrich, per content: looks at each photo and says what was seen, or why that is impossible."""
 
-import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from time import perf_counter
 from typing import Protocol
 
 from agents.batch import Batch, Output, Result, State
 from agents.measure import Measure
-from agents.photo.decode import Picture, decode
+from agents.photo.decoders import Decoders, Limits, Prepared
 from agents.photo.fetch import Objects
 from agents.photo.room import Room
 from agents.rejection import rejection
 from agents.retry import Retry
 from agents.together import together
 from agents.vision import triton as vision
-from agents.vision.model import Model, Tensors
-from agents.vision.scene_label import SCENE_LABEL
+from agents.vision.model import Model
+from agents.vision.models import MODELS
 from schemas import metrics
 from schemas.errors import Rejected, StrangeWorld
 from schemas.events import ModelResult, PhotoAdmitted, PhotoEnriched, PhotoRejected
 from schemas.topics import ENRICHED
-
-MODELS = {model.name: model for model in (SCENE_LABEL,)}
-"""Every model that can be asked, by name."""
 
 _HELD_BYTES = 512 << 20
 """Of objects fetched and not yet decoded, all photos in work together; or one object, if it is larger."""
@@ -85,9 +80,18 @@ async def _outcome(
 
 @asynccontextmanager
 async def open_look(
-    *, object_roots: Sequence[str], max_object_bytes: int, triton: str, models: Sequence[str], measure: Measure
+    *,
+    object_roots: Sequence[str],
+    max_object_bytes: int,
+    triton: str,
+    models: Sequence[str],
+    measure: Measure,
+    decoders: int = 0,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Look]:
     """A Look with everything it needs open, and closed at the end of the block.
+
+    `decoders`: how many photos are decoded at once; 0 is as many as there are processors for this process. `limits`: of one.
 
     Raises StrangeWorld for an object root that cannot be opened and for a model that safelight does not know. Triton need
     not be up.
@@ -95,10 +99,14 @@ async def open_look(
     asked = _known(models)
     objects = Objects(object_roots, max_object_bytes=max_object_bytes, measure=measure)
     async with AsyncExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode"))
+        pool = stack.enter_context(Decoders(asked, decoders or _processors(), limits))
         server = await stack.enter_async_context(vision.connect(triton, measure))
         room = Room(max(_HELD_BYTES, max_object_bytes))
-        yield _Looking(objects=objects, server=server, models=asked, pool=pool, room=room, measure=measure)
+        yield _Looking(objects=objects, server=server, models=asked, decoders=pool, room=room, measure=measure)
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _known(names: Sequence[str]) -> list[Model]:
@@ -119,47 +127,40 @@ class _Looking:
         objects: Objects,
         server: vision.Triton,
         models: Sequence[Model],
-        pool: ThreadPoolExecutor,
+        decoders: Decoders,
         room: Room,
         measure: Measure,
     ) -> None:
         self._objects = objects
         self._server = server
         self._models = models
-        self._pool = pool
+        self._decoders = decoders
         self._room = room
         self._measure = measure
         self._roots_back = {root.name: self._retry(root.name) for root in objects.roots}
+        self._decoders_back = self._retry("decoders")
         self._server_back = self._retry(vision.DEPENDENCY)
 
     async def __call__(self, photo: PhotoAdmitted) -> Seen:
         """Seen by every model; whatever is unavailable is waited out."""
         root, location = self._objects.find(photo.object_uri)
 
-        async def prepared() -> tuple[Picture, list[Tensors]]:
+        async def prepared() -> Prepared:
             # The room is given back while an attempt waits for the next: a root that is down takes none from the others.
             async with self._room.take(photo.size_bytes):
                 data = await self._objects.read(
                     root, location, size_bytes=photo.size_bytes, sha256=photo.content_sha256
                 )
-                loop = asyncio.get_running_loop()
-                picture, inputs, seconds = await loop.run_in_executor(self._pool, self._prepare, data)
+                seen, seconds = await self._decoders_back(partial(self._decoders.prepare, data))
             self._measure.observe(metrics.DECODE, seconds)
-            return picture, inputs
+            return seen
 
-        picture, inputs = await self._roots_back[root.name](prepared)
+        shown = await self._roots_back[root.name](prepared)
         results = await together(
             self._server_back(partial(self._server.ask, model, tensors))
-            for model, tensors in zip(self._models, inputs, strict=True)
+            for model, tensors in zip(self._models, shown.inputs, strict=True)
         )
-        return Seen(picture.media_type, picture.width, picture.height, results)
-
-    def _prepare(self, data: bytes) -> tuple[Picture, list[Tensors], float]:
-        """The picture, what each model is shown of it, the seconds that decoding took."""
-        began = perf_counter()
-        picture = decode(data, short_side=max(model.short_side for model in self._models))
-        seconds = perf_counter() - began
-        return picture, [model.prepare(picture) for model in self._models], seconds
+        return Seen(shown.media_type, shown.width, shown.height, results)
 
     def _retry(self, dependency: str) -> Retry:
         def waited(seconds: float) -> None:

@@ -69,6 +69,14 @@ class Settings(BaseSettings):
     models: Annotated[tuple[str, ...], NoDecode] = Field(
         ("scene_label",), description="Models to ask, comma separated."
     )
+    decoders: int = Field(
+        0, ge=0, description="How many photos a worker decodes at once, each in a process; 0: one a processor."
+    )
+    decoder_bytes: int = Field(
+        2 << 30,
+        ge=256 << 20,
+        description="Memory that one of them may take: a photo that needs more is rejected; 120 megapixels fit into the default.",
+    )
 
     clickhouse_url: str = Field("http://127.0.0.1:8123", description="ClickHouse's HTTP interface.")
     clickhouse_user: str = "default"

@@ -86,6 +86,7 @@ async def _admit(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
 async def _enrich(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
     from agents import culprit  # noqa: PLC0415
     from agents.enrich import enrich, open_look  # noqa: PLC0415
+    from agents.photo.decoders import Limits  # noqa: PLC0415
 
     async with open_look(
         object_roots=settings.object_roots,
@@ -93,6 +94,8 @@ async def _enrich(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
         triton=settings.triton,
         models=settings.models,
         measure=measure,
+        decoders=settings.decoders,
+        limits=Limits(memory_bytes=settings.decoder_bytes),
     ) as look:
         this = version("safelight")
         yield Guarded(

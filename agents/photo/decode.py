@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pi_heif
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageCms, UnidentifiedImageError
 
 from schemas.errors import Reason, Rejected
 
@@ -29,6 +29,7 @@ _FORMATS = {
     "AVIF": "image/avif",
     "HEIF": "image/heic",  # of all that HEIF may hold, HEVC is what can be decoded here
 }
+MEDIA_TYPES = tuple(dict.fromkeys(_FORMATS.values()))
 _OPENED = tuple(name for name in _FORMATS if name != "MPO")  # Pillow finds it by itself behind JPEG
 
 _MAGIC = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"GIF8", b"II*\0", b"MM\0*", b"BM")
@@ -73,6 +74,7 @@ _ON_ITS_SIDE = (5, 6, 7, 8)
 Image.MAX_IMAGE_PIXELS = None
 
 # Who decodes many photos at once has no use for threads in one; nor for what lies beside the picture.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 pi_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
 

@@ -8,11 +8,13 @@ from datetime import timedelta
 import pytest
 
 from agents.enrich import Seen, enrich, open_look
+from agents.photo.decoders import Limits
 from schemas import codec, metrics
 from schemas.errors import Reason, Rejected, StrangeWorld
 from schemas.events import Label, ModelResult, PhotoEnriched, PhotoRejected, Root
 from schemas.topics import ADMITTED, ENRICHED
 from tests.support.batches import Counted, batch
+from tests.support.bombs import flat
 from tests.support.builders import NOON, admitted, vector
 from tests.support.object_server import object_server
 
@@ -165,6 +167,32 @@ async def test_an_object_store_that_is_down_is_waited_for_and_the_photo_is_not_t
                 await look(photo)
         assert len(web.asked) == 4
     assert measure.counts[(metrics.WAITED.name, ("dependency", web.url))] > 0
+
+
+async def test_a_photo_that_its_decoder_does_not_survive_is_rejected_and_hurts_no_other(tmp_path):
+    bomb = flat("PNG")
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    (tmp_path / "text.jpg").write_bytes(b"text")
+    photos = [
+        admitted(
+            object_uri=f"{tmp_path.as_uri()}/{name}",
+            size_bytes=len(content),
+            content_sha256=hashlib.sha256(content).digest(),
+        )
+        for name, content in (("text.jpg", b"text"), ("bomb.png", bomb), ("text.jpg", b"text"))
+    ]
+    async with open_look(
+        object_roots=[tmp_path.as_uri()],
+        max_object_bytes=len(bomb),
+        triton="127.0.0.1:9",
+        models=["scene_label"],
+        measure=Counted(),
+        decoders=1,
+        limits=Limits(memory_bytes=200 << 20),
+    ) as look:
+        outcomes = await enriching(*photos, look=look)
+    assert [outcome.reason for outcome in outcomes] == ["not_a_photo", "object_too_large", "not_a_photo"]
+    assert outcomes[1].detail == "decoder ran out of memory"
 
 
 @pytest.mark.parametrize(("announced", "together"), [(300 << 20, False), (5, True)])
