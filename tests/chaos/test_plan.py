@@ -1,8 +1,11 @@
+from argparse import Namespace
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
 from streams.step import Step
+from tests.chaos.__main__ import _share
 from tests.chaos.arms import BOUNDARIES, Action, Arm, Charge
 from tests.chaos.bugs import BUGS
 from tests.chaos.plan import REACHES, aimed, plan
@@ -53,3 +56,10 @@ def test_a_disarmed_worker_does_nothing(tmp_path):
     arm.disarm()
     arm.reached(Step.READ)
     assert not arm.fired
+
+
+@pytest.mark.parametrize(
+    ("done", "share"), [([], 34), ([34, 30], 33), ([34, 30, 33], 3), ([34, 33, 33], 0), ([34, 30, 33, 1], 0)]
+)
+def test_kills_that_could_not_be_made_are_made_up_for_once(done, share):
+    assert _share(Namespace(kills=100, rounds=3), [SimpleNamespace(kills=kills) for kills in done]) == share
