@@ -82,7 +82,7 @@ class Servers:
             try:
                 server.start()
             except StackError as error:
-                self.failures.append(f"{name} did not come back: {error}")
+                self.failures.append(f"{name} did not come back: {str(error).partition(' (see ')[0]}")
 
 
 def _signal(pid: int, number: int) -> None:
