@@ -33,7 +33,7 @@ _START = timedelta(seconds=120)  # 2 s, but many times that on a machine that is
 _STOP = timedelta(seconds=30)
 _PREDECESSOR = timedelta(seconds=30)
 _ANSWER_SECONDS = 2.0
-_FENCED = timedelta(seconds=5)  # 0.4 s, once the controller serves
+_FENCED = timedelta(seconds=15)  # 0.4 s, once the controller serves
 _POLL_SECONDS = 0.02
 _SHUT_DOWN_IN_ORDER = ".kafka_cleanshutdown"  # a file that Kafka leaves in the folder of its log
 
@@ -58,7 +58,7 @@ _PROPERTIES = {
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     # A broker alone has nobody to take its place: it is not to be given up because it, or the whole machine, stood still.
-    "broker.session.timeout.ms": "45000",
+    "broker.session.timeout.ms": "3600000",
     "broker.heartbeat.interval.ms": "200",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
