@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from tests.chaos.crew import Other
 from tests.chaos.round import Outcome
 
 
@@ -24,13 +25,22 @@ def report(outcomes: Sequence[Outcome]) -> dict[str, object]:
         "mismatched": sorted({name for each in accounts for name in each.mismatched}),
         "seconds": round(sum(outcome.seconds for outcome in outcomes), 1),
         "excluded_columns": excluded,
-        "besides_kills": _added(outcome.others for outcome in outcomes),
+        "besides_kills": _added(_without_boundaries(outcome.others) for outcome in outcomes),
+        "by_boundary_besides": _added(_at_boundaries(outcome.others) for outcome in outcomes),
         "boundaries_not_reached": _added(outcome.unreached for outcome in outcomes),
         "workers_that_ended_by_themselves": sum(len(outcome.ended) for outcome in outcomes),
         "workers_that_ended_late": [line for outcome in outcomes for line in outcome.late],
         "servers_that_did_not_start_at_once": [line for outcome in outcomes for line in outcome.failures],
         "examples": [line for each in accounts for line in each.examples],
     }
+
+
+def _without_boundaries(others: Counter[Other]) -> Counter[str]:
+    return sum((Counter({what: times}) for (what, _), times in others.items()), Counter())
+
+
+def _at_boundaries(others: Counter[Other]) -> Counter[str]:
+    return Counter({f"{boundary}: {what}": times for (what, boundary), times in others.items() if boundary})
 
 
 def _added(counts) -> dict[str, int]:

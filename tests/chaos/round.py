@@ -17,7 +17,7 @@ from streams.settings import Settings
 from streams.topology import FLOWS
 from tests.chaos.account import Account, account
 from tests.chaos.bugs import named
-from tests.chaos.crew import Crew
+from tests.chaos.crew import Crew, Other
 from tests.chaos.feed import Album, Drafts, Feed
 from tests.chaos.nursery import Nursery
 from tests.chaos.plan import AGENTS, Deed
@@ -38,8 +38,8 @@ _ENDS = 5
 class Outcome:
     """What a round came to.
 
-    `by_boundary`: kills, at a boundary or of a server at any time; `others`: what else was done to workers and servers;
-    `unreached`: boundaries that no worker came by when it was armed; `ended`: last words of workers that ended by themselves, as
+    `by_boundary`: kills, of a worker by the boundary, of a server there in a worker's stead by both ("claiming: broker"), of a
+    server at any time by its name; `others`: what else was done to workers and servers, and where; `unreached`: boundaries that no worker came by when it was armed; `ended`: last words of workers that ended by themselves, as
     one that was fenced should; `late`: workers that took longer than half a session to end; `failures`: starts of servers that did
     not work at once.
     """
@@ -47,7 +47,7 @@ class Outcome:
     seed: int
     account: Account
     by_boundary: Counter[str]
-    others: Counter[str]
+    others: Counter[Other]
     unreached: Counter[str]
     ended: list[str]
     late: list[str]

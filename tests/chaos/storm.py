@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from tests.chaos.arms import Action
-from tests.chaos.crew import Crew
+from tests.chaos.crew import Crew, Other
 from tests.chaos.plan import AGENTS, SERVERS, Deed
 from tests.chaos.servers import Servers
 
@@ -26,7 +26,7 @@ class Storm:
     ) -> None:
         """`watch` is called now and then while it lasts."""
         self.kills: Counter[str] = Counter()
-        self.others: Counter[str] = Counter()
+        self.others: Counter[Other] = Counter()
         self._crews = crews
         self._servers = servers
         self._rng = rng
@@ -83,11 +83,9 @@ class Storm:
     def _to_server(self, deed: Deed) -> None:
         seconds = self._rng.uniform(2.0, 4.0) if deed.long else 0.0
         if deed.action is Action.KILL:
-            self._servers.kill(deed.agent, away=seconds)
-            self.kills[deed.agent] += 1
+            self.kills[deed.agent] += self._servers.kill(deed.agent, away=seconds)
         else:
-            self._servers.hold_up(deed.agent, seconds or 0.5)
-            self.others[f"{deed.agent} held up"] += 1
+            self.others[f"{deed.agent} held up", ""] += self._servers.hold_up(deed.agent, seconds or 0.5)
 
 
 def _failed(work: Future[None]) -> bool:
