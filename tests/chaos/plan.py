@@ -7,6 +7,7 @@ from itertools import count, cycle
 
 from streams.step import Step
 from tests.chaos.arms import FETCHED, INFERRED, Action
+from tests.chaos.weather import Trouble
 
 AGENTS = ("admit", "enrich", "group", "store")
 SERVERS = ("broker", "clickhouse", "triton")
@@ -44,12 +45,22 @@ _OTHERS = (  # whether long, and for each kill so many of these: enough for all 
     (Action.HANG, True, 0.05),
     (Action.HANG, False, 0.02),
 )
+_APART = 9  # places by which the kinds are apart, so that a short plan does not have them all at one
 _HELD_UP = 0.03  # and so many servers that do not answer for a while
+_OF_EACH_TROUBLE = 0.03
+_TROUBLES = (
+    *(
+        (server, trouble)
+        for server in ("clickhouse", "triton")
+        for trouble in (Trouble.SLOW, Trouble.BROKEN_OFF, Trouble.REFUSING)
+    ),
+    ("objects", Trouble.GONE),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """One thing to do to a worker of an agent, at a boundary, or to a server (then `boundary` is empty).
+    """One thing to do to a worker of an agent, at a boundary, or to a server or to the photos (then `boundary` is empty).
 
     `instead`: the server that is killed at the boundary in the worker's stead. `long`: a worker is stopped past its session,
     or held up for about half of it; a server is away for seconds.
@@ -57,7 +68,7 @@ class Deed:
 
     agent: str
     boundary: str
-    action: Action
+    action: Action | Trouble
     instead: str = ""
     long: bool = False
 
@@ -68,7 +79,7 @@ class Deed:
 
 
 def plan(kills: int, seed: int) -> list[Deed]:
-    """So many kills, every boundary once before any comes again; and stops, leaves and hangs among them.
+    """So many kills, every boundary once before any comes again; stops, leaves, hangs and bad weather among them.
 
     At a boundary it is a worker that is killed first; servers take turns. Places of stops, leaves and hangs do too, and the next
     seed's plan goes on where this one ends: several short plans come by as many as a long one.
@@ -86,12 +97,17 @@ def plan(kills: int, seed: int) -> list[Deed]:
                 deeds.append(Deed(next(servers), "", Action.KILL, long=rng.random() < 0.2))
     del deeds[kills:]
     others = [
-        Deed(*_PLACES[(seed * many + number) % len(_PLACES)], action, long=long)
-        for action, long, share in _OTHERS
+        Deed(*_PLACES[(seed * many + number + kind * _APART) % len(_PLACES)], action, long=long)
+        for kind, (action, long, share) in enumerate(_OTHERS)
         for many in [_many(share, kills)]
         for number in range(many)
     ]
     others += [Deed(next(servers), "", Action.STOP, long=rng.random() < 0.3) for _ in range(_many(_HELD_UP, kills))]
+    others += [
+        Deed(whom, "", trouble, long=rng.random() < 0.3)
+        for whom, trouble in _TROUBLES
+        for _ in range(_many(_OF_EACH_TROUBLE, kills))
+    ]
     for deed in others:
         deeds.insert(rng.randrange(len(deeds) + 1), deed)
     return deeds

@@ -12,6 +12,7 @@ from tests.chaos.arms import BOUNDARIES, Action, Arm, Charge
 from tests.chaos.bugs import BUGS
 from tests.chaos.plan import REACHES, SERVERS, aimed, plan
 from tests.chaos.servers import Servers
+from tests.chaos.weather import Trouble
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.unit
@@ -23,6 +24,13 @@ def test_a_short_plan_kills_a_worker_at_every_boundary_and_every_server(seed):
     assert len(deeds) == 25
     assert {deed.boundary for deed in deeds if not deed.instead} >= set(BOUNDARIES)
     assert {deed.agent for deed in deeds if not deed.boundary} == set(SERVERS)
+
+
+def test_a_short_plan_has_every_kind_of_bad_weather():
+    assert {(deed.agent, deed.action) for deed in plan(25, seed=1) if isinstance(deed.action, Trouble)} == {
+        ("objects", Trouble.GONE),
+        *((server, trouble) for server in ("clickhouse", "triton") for trouble in Trouble if trouble != Trouble.GONE),
+    }
 
 
 def test_the_first_kill_at_a_boundary_is_a_workers_and_some_later_one_a_servers():
