@@ -92,11 +92,10 @@ class Proxy:
     async def _connected(self, worker: asyncio.StreamReader, to_worker: asyncio.StreamWriter) -> None:
         this = asyncio.current_task()
         self._connections.add(this)
-        try:
+        with suppress(asyncio.CancelledError):  # by _refuse; asyncio before Python 3.12 would tell it as an error
             await self._connect(worker, to_worker)
-        finally:
-            self._connections.discard(this)
-            _reset(to_worker)
+        self._connections.discard(this)
+        _reset(to_worker)
 
     async def _connect(self, worker: asyncio.StreamReader, to_worker: asyncio.StreamWriter) -> None:
         try:
@@ -123,14 +122,20 @@ class Proxy:
                 return
             to_worker.write(piece)
             await to_worker.drain()
-        to_worker.close()
-        await to_worker.wait_closed()  # it has all of the last answer
+        await _end(to_worker)
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while piece := await reader.read(_BUFFER_BYTES):
         writer.write(piece)
         await writer.drain()
+    await _end(writer)
+
+
+async def _end(writer: asyncio.StreamWriter) -> None:
+    """What was sent arrives, whole: also an INSERT of a worker that was killed right behind it."""
+    writer.close()
+    await writer.wait_closed()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
