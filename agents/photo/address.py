@@ -95,6 +95,8 @@ class CheckedResolver(AbstractResolver):
 def check_host(host: str, *, private: bool) -> None:
     """An address that a root's setting names itself; of a name, its addresses are checked. Raises ValueError, in words."""
     if not is_address(host):
+        if host.replace(".", "").isdigit():  # 127.1 and 2130706433 are 127.0.0.1 to some
+            raise ValueError(f"{host} is no address: write all four numbers")
         return
     what = kind(host)
     if what is Kind.NOWHERE:

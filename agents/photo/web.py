@@ -4,6 +4,7 @@ obstore can be told neither: it follows up to ten redirects, to any host, so tha
 choose what safelight asks, from inside its network.
 """
 
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -14,6 +15,7 @@ from aiohttp import (
     ClientConnectorCertificateError,
     ClientConnectorDNSError,
     ClientConnectorError,
+    ClientConnectorSSLError,
     ClientError,
     ClientResponse,
     ClientSession,
@@ -38,6 +40,7 @@ _REDIRECTS = (300, 301, 302, 303, 307, 308)
 _WORDS: tuple[tuple[type[Exception], str], ...] = (
     (TimeoutError, "no answer in time"),
     (ClientConnectorCertificateError, "its certificate cannot be trusted"),
+    (ClientConnectorSSLError, "no TLS connection"),
     (ClientConnectorDNSError, "its name cannot be resolved"),
     (ClientConnectorError, "no connection"),
     (Exception, "no proper answer"),
@@ -96,7 +99,7 @@ class Web:
         if self._session is None:
             resolver = CheckedResolver(self._name, private=self._private, resolver=self._resolver)
             self._session = ClientSession(
-                connector=TCPConnector(resolver=resolver),
+                connector=TCPConnector(resolver=resolver, ssl=ssl.create_default_context()),
                 cookie_jar=DummyCookieJar(),
                 headers=_HEADERS,
                 auto_decompress=False,

@@ -55,8 +55,8 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def object_server(content):
-    """`.url` of its folder; `.asked`: the paths that were asked for, `.heard`: the headers of each; `.connections`: how many
+def object_server(content, *, certificate=None):
+    """With a certificate (tests/support/certificate.py) it speaks TLS. `.url` of its folder; `.asked`: the paths that were asked for, `.heard`: the headers of each; `.connections`: how many
     were made. By path: `.statuses`, each a status or a list of them, of which the last one stays; `.headers` to send;
     `.page` is the body of every status but 200;
     `.announced`: another length than there is, or None for none; `.broken`: answers that break off, `.stalled`: that stop half-way.
@@ -67,7 +67,10 @@ def object_server(content):
     server.page = b"a page of the server's own"
     server.connections, server.ends = 0, threading.Event()
     server.company, server.met = None, []
-    server.url = f"http://127.0.0.1:{server.server_port}/photos"
+    if certificate is not None:
+        server.socket = certificate.context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    scheme = "http" if certificate is None else "https"
+    server.url = f"{scheme}://127.0.0.1:{server.server_port}/photos"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

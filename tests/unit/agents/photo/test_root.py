@@ -72,6 +72,11 @@ def test_a_private_address_is_a_root_only_where_that_is_said(host):
     Root(f"http://{host}/photos", private=True)
 
 
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0177.0.0.1:8443", "127.0.0.1."])
+def test_half_an_address_is_none(host):
+    assert "write all four numbers" in message(f"https://{host}/photos", private=True)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "224.0.0.1", "[ff02::1]"])
 def test_nothing_is_read_from_nowhere(host):
     assert "a multicast or unspecified address" in message(f"https://{host}/photos", private=True)

@@ -10,6 +10,7 @@ from agents.photo.location import Location
 from agents.photo.store import Patience
 from agents.photo.web import Web
 from schemas.errors import Reason, Unavailable
+from tests.support.certificate import Certificate
 from tests.support.object_server import object_server
 from tests.support.objects import PHOTO
 
@@ -74,6 +75,27 @@ async def test_many_objects_are_read_at_once(web, objects):
     store = objects(web.url, private_roots=[web.url])
     read = await asyncio.gather(*(store.read(f"{web.url}/{n}.jpg") for n in range(10)))
     assert all(each == PHOTO for each in read)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_server_is_trusted_by_its_certificate(trusted, tmp_path, monkeypatch, objects):
+    certificate = Certificate(tmp_path)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
+    with object_server(PHOTO, certificate=certificate) as web:
+        store = objects(web.url, private_roots=[web.url])
+        if trusted:
+            assert await store.read(f"{web.url}/a.jpg") == PHOTO
+        else:
+            with pytest.raises(Unavailable, match=r"its certificate cannot be trusted$"):
+                await store.read(f"{web.url}/a.jpg")
+            assert web.asked == []
+
+
+async def test_a_server_without_tls_is_unavailable(web, objects):
+    root = web.url.replace("http:", "https:")
+    with pytest.raises(Unavailable, match=r"no TLS connection$"):
+        await objects(root, private_roots=[root]).read(f"{root}/a.jpg")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
