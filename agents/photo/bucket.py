@@ -23,7 +23,7 @@ from agents.photo.translated import chunks, translated
 from schemas.errors import Unavailable
 
 if TYPE_CHECKING:
-    from obstore.store import RetryConfig
+    from obstore.store import ObjectStore, RetryConfig
 
 ENDPOINTS = {
     "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
@@ -49,21 +49,8 @@ class Bucket:
         """Raises ValueError, in words that hold no secret."""
         self._name = name
         self._depth = len(root.segments)
-        hosts = [_host(variable, endpoint, private=private) for variable, endpoint in _endpoints(root.scheme)]
-        self._unchecked = [] if private else [host for host in hosts if not is_address(host)]
-        try:
-            self._store = from_url(
-                name,
-                client_options={
-                    "allow_http": private,
-                    "connect_timeout": patience.connect,
-                    "read_timeout": patience.silence,
-                    "timeout": patience.whole,
-                },
-                retry_config=_RETRY,
-            )
-        except BaseError as error:
-            raise ValueError(_without_secrets(str(error).splitlines()[0], _FAMILIES[root.scheme])) from None
+        self._store, names = open_bucket(root, name=name, private=private, patience=patience, retry=_RETRY)
+        self._unchecked = [] if private else names
 
     @asynccontextmanager
     async def open(self, location: Location) -> AsyncIterator[Found]:
@@ -83,6 +70,31 @@ class Bucket:
             except OSError as error:
                 raise Unavailable(self._name, "the name of its endpoint cannot be resolved") from error
         self._unchecked = []
+
+
+def open_bucket(
+    root: Location, *, name: str, private: bool, patience: Patience, retry: "RetryConfig | None" = None
+) -> "tuple[ObjectStore, list[str]]":
+    """The store, which was not called yet, and the names in its endpoint that are still to be resolved and checked.
+
+    `retry` is obstore's own default unless given.
+    Raises ValueError, in words that hold no secret.
+    """
+    hosts = [_host(variable, endpoint, private=private) for variable, endpoint in _endpoints(root.scheme)]
+    try:
+        store = from_url(
+            name,
+            client_options={
+                "allow_http": private,
+                "connect_timeout": patience.connect,
+                "read_timeout": patience.silence,
+                "timeout": patience.whole,
+            },
+            retry_config=retry,
+        )
+    except BaseError as error:
+        raise ValueError(_without_secrets(str(error).splitlines()[0], _FAMILIES[root.scheme])) from None
+    return store, [host for host in hosts if not is_address(host)]
 
 
 def _endpoints(scheme: str) -> list[tuple[str, str]]:

@@ -3,11 +3,13 @@
 import asyncio
 import secrets
 import traceback
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
 
 from agents.photo.bucket import ENDPOINTS
+from ops.publish import PublishError, Uploader, find_photos
 from schemas.errors import Reason, StrangeWorld, Unavailable
 from tests.support.objects import PHOTO
 
@@ -150,6 +152,23 @@ async def test_credentials_that_were_right_and_are_not_any_more_are_no_photos_fa
     await reader.read(f"s3://{bucket}/in/a.jpg")
     with s3.knows_nobody(), pytest.raises(Unavailable):
         await reader.read(f"s3://{bucket}/in/b.jpg")
+
+
+async def test_what_is_uploaded_is_what_is_read(reader, s3, bucket, tmp_path):
+    (tmp_path / "a b.jpg").write_bytes(PHOTO)
+    published = []
+    producer = SimpleNamespace(publish=published.append)
+    uploader = Uploader(root=f"s3://{bucket}/in", private=True, owner_id="owner", source="test", producer=producer)
+    [photo] = find_photos([tmp_path]).photos
+    event = await asyncio.to_thread(uploader.upload, photo)
+    assert await reader.read(event.object_uri, size_bytes=event.size_bytes, sha256=event.content_sha256) == PHOTO
+    assert published == [event]
+    with s3.knows_nobody(), pytest.raises(PublishError) as caught:
+        await asyncio.to_thread(uploader.upload, photo)
+    said = str(caught.value)
+    assert said.startswith(f"cannot store into s3://{bucket}/in: ")
+    assert not any(word in said for word in ("\n", "our-key-id", "our-secret-key"))
+    assert published == [event]
 
 
 def test_an_endpoint_on_http_is_taken_only_where_the_root_says_so(objects, bucket):
