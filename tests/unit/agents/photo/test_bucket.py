@@ -9,6 +9,7 @@ import pytest
 from agents.photo.bucket import ENDPOINTS
 from agents.photo.store import Patience
 from schemas.errors import Reason, Unavailable
+from tests.support.certificate import Certificate
 from tests.support.object_server import object_server
 from tests.support.objects import PHOTO
 
@@ -156,6 +157,22 @@ async def test_a_store_that_redirects_takes_no_key_of_ours_along(bucket, web):
     assert "Authorization" not in heard
     # A session token does go along; it is worth nothing without the secret key, which never leaves.
     assert not any(secret in str(heard) for secret in ("our-key-id", "our-secret-key"))
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_an_endpoint_is_trusted_by_its_certificate(trusted, tmp_path, objects, environment):
+    certificate = Certificate(tmp_path)
+    if trusted:
+        environment.setenv("SSL_CERT_FILE", str(certificate.authority))
+    with object_server(PHOTO, certificate=certificate) as server:
+        environment.setenv("AWS_ENDPOINT_URL", f"https://127.0.0.1:{server.server_port}")
+        store = objects(ROOT, private_roots=[ROOT])
+        if trusted:
+            assert await store.read(f"{ROOT}/a.jpg") == PHOTO
+        else:
+            with pytest.raises(Unavailable, match=r"no proper answer$"):
+                await store.read(f"{ROOT}/a.jpg")
+            assert server.asked == []
 
 
 async def test_an_endpoint_whose_name_leads_into_the_private_network_is_not_called(objects, web, environment):

@@ -81,7 +81,7 @@ async def test_many_objects_are_read_at_once(web, objects):
 async def test_a_server_is_trusted_by_its_certificate(trusted, tmp_path, monkeypatch, objects):
     certificate = Certificate(tmp_path)
     if trusted:
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.authority))
     with object_server(PHOTO, certificate=certificate) as web:
         store = objects(web.url, private_roots=[web.url])
         if trusted:
