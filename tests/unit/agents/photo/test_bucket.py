@@ -3,6 +3,7 @@
 import asyncio
 import traceback
 from datetime import timedelta
+from urllib.parse import unquote
 
 import pytest
 
@@ -196,3 +197,40 @@ async def test_keys_are_in_no_error(bucket, web):
             await bucket.read(f"{ROOT}/a.jpg")
         said = "".join(traceback.format_exception(caught.value))
         assert not any(secret in said for secret in ("our-key-id", "our-secret-key", "our-session-token"))
+
+
+@pytest.fixture(params=["gs", "az"])
+def other_cloud(request, environment, web, objects):
+    """A Reader of a root of another cloud, and the root."""
+    here = f"http://127.0.0.1:{web.server_port}"
+    variables = {
+        "gs": {"GOOGLE_BASE_URL": here, "GOOGLE_SKIP_SIGNATURE": "true"},
+        "az": {
+            "AZURE_STORAGE_ENDPOINT": here,
+            "AZURE_STORAGE_ACCOUNT_NAME": "account",
+            "AZURE_STORAGE_ACCOUNT_KEY": "b3VyLXNlY3JldC1rZXk=",
+        },
+    }
+    for name, value in variables[request.param].items():
+        environment.setenv(name, value)
+    root = f"{request.param}://bucket/folder"
+    return objects(root, private_roots=[root]), root
+
+
+async def test_the_other_clouds_are_read_by_the_key_too(other_cloud, web):
+    store, root = other_cloud
+    assert await store.read(f"{root}/%C3%A9 b.jpg") == PHOTO
+    assert (await store.rejection(f"{root}/../../other/a.jpg"))[0] is Reason.OBJECT_NOT_ALLOWED
+    assert [unquote(path) for path in web.asked] == ["/bucket/folder/é b.jpg"]
+
+
+@pytest.mark.parametrize("status", [404, 410, 403, 429, 500, 503])
+async def test_the_other_clouds_are_understood_too(other_cloud, web, status):
+    store, root = other_cloud
+    web.statuses |= dict.fromkeys((KEY, "/bucket/folder%2Fa%2Ejpg"), status)  # Google's client encodes more
+    if status in {404, 410}:
+        assert (await store.rejection(f"{root}/a.jpg"))[0] is Reason.OBJECT_MISSING
+    else:
+        with pytest.raises(Unavailable) as caught:
+            await store.read(f"{root}/a.jpg")
+        assert "b3VyLXNlY3JldC1rZXk=" not in "".join(traceback.format_exception(caught.value))
