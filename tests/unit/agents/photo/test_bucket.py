@@ -35,7 +35,7 @@ def environment(monkeypatch, web):
 @pytest.fixture
 def bucket(objects):
     """A Reader of the root."""
-    return objects(ROOT, private_roots=[ROOT], patience=Patience(silence=timedelta(seconds=0.5)))
+    return objects(ROOT, private_roots=[ROOT])
 
 
 async def test_an_event_chooses_only_the_key(bucket, web):
@@ -120,10 +120,12 @@ async def test_a_bucket_of_another_region_is_told(bucket, web):
         await bucket.read(f"{ROOT}/a.jpg")
 
 
-async def test_a_store_that_stalls_is_unavailable(bucket, web):
+@pytest.mark.parametrize("bound", ["silence", "whole"])
+async def test_a_store_that_stalls_is_unavailable(objects, web, bound):
     web.stalled.add(KEY)
-    with pytest.raises(Unavailable):
-        await bucket.read(f"{ROOT}/a.jpg")
+    store = objects(ROOT, private_roots=[ROOT], patience=Patience(**{bound: timedelta(seconds=0.2)}))
+    with pytest.raises(Unavailable, match=r"no proper answer$"):
+        await store.read(f"{ROOT}/a.jpg")
 
 
 async def test_an_answer_that_breaks_off_is_unavailable(bucket, web):
