@@ -85,7 +85,13 @@ async def _outcome(
 
 @asynccontextmanager
 async def open_look(
-    *, object_roots: Sequence[str], max_object_bytes: int, triton: str, models: Sequence[str], measure: Measure
+    *,
+    object_roots: Sequence[str],
+    private_roots: Sequence[str] = (),
+    max_object_bytes: int,
+    triton: str,
+    models: Sequence[str],
+    measure: Measure,
 ) -> AsyncIterator[Look]:
     """A Look with everything it needs open, and closed at the end of the block.
 
@@ -93,8 +99,9 @@ async def open_look(
     not be up.
     """
     asked = _known(models)
-    objects = Objects(object_roots, max_object_bytes=max_object_bytes, measure=measure)
+    objects = Objects(object_roots, private_roots=private_roots, max_object_bytes=max_object_bytes, measure=measure)
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(objects.close)
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode"))
         server = await stack.enter_async_context(vision.connect(triton, measure))
         room = Room(max(_HELD_BYTES, max_object_bytes))
