@@ -17,6 +17,9 @@ from agents.photo.translated import chunks, translated
 from schemas.errors import Reason, Rejected, Unavailable
 
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+_Standing = tuple[int, int, int]
+"""Of a folder: device, inode, time of its last change (its own name, or what is in it)."""
+
 _NO_RIGHT = "safelight has no right to read the file at object_uri"
 
 
@@ -32,13 +35,41 @@ class Folder:
     @asynccontextmanager
     async def open(self, location: Location) -> AsyncIterator[Found]:
         """See Store."""
-        path = await asyncio.to_thread(_inside, self._name, self._folder, location.segments)
-        with translated(self._name):
-            answer = await self._store.get_async(path)
+        standing, path = await asyncio.to_thread(self._find, location.segments)
+        try:
+            with translated(self._name):
+                answer = await self._store.get_async(path)
+        except Rejected as why:
+            await asyncio.to_thread(self._confirm, standing, why)
+            raise
         yield Found(answer.meta["size"], chunks(self._name, answer))
 
     async def close(self) -> None:
         """Nothing is kept open."""
+
+    def _find(self, segments: tuple[str, ...]) -> tuple[_Standing, str]:
+        """How the folder stands, and the file's path below it."""
+        standing = self._stand()
+        try:
+            return standing, _inside(self._name, self._folder, segments)
+        except Rejected as why:
+            self._confirm(standing, why)
+            raise
+
+    def _stand(self) -> _Standing:
+        """Raises Unavailable when the folder cannot be read."""
+        try:
+            status = self._folder.stat()
+        except OSError as error:
+            raise Unavailable(self._name, "the folder cannot be read") from error
+        if not stat.S_ISDIR(status.st_mode) or not os.access(self._folder, os.R_OK | os.X_OK):
+            raise Unavailable(self._name, "the folder cannot be read")
+        return status.st_dev, status.st_ino, status.st_ctime_ns
+
+    def _confirm(self, standing: _Standing, why: Rejected) -> None:
+        """Raises Unavailable when the folder is not as it was: it went away, or came back, while the file was looked for."""
+        if self._stand() != standing:
+            raise Unavailable(self._name, "the folder changed meanwhile") from why
 
 
 def _inside(root: str, folder: Path, segments: tuple[str, ...]) -> str:
@@ -49,7 +80,7 @@ def _inside(root: str, folder: Path, segments: tuple[str, ...]) -> str:
     except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle, before Python 3.13
         if isinstance(error, PermissionError):
             raise Rejected(Reason.OBJECT_NOT_ALLOWED, _NO_RIGHT) from error
-        if (isinstance(error, OSError) and error.errno not in _NOT_THERE) or not folder.is_dir():
+        if isinstance(error, OSError) and error.errno not in _NOT_THERE:
             raise Unavailable(root, "the folder cannot be read") from error
         raise Rejected(Reason.OBJECT_MISSING, "there is no file at object_uri") from error
     if not file.is_relative_to(folder):

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from agents.photo.folder import _inside
 from schemas.errors import Reason, Unavailable
 from tests.support.objects import PHOTO
 
@@ -73,3 +74,28 @@ async def test_a_root_that_vanishes_is_unavailable(folder, objects):
     folder.rename(folder.parent / "elsewhere")
     with pytest.raises(Unavailable):
         await store.read(f"{folder.as_uri()}/2026/a b.jpg")
+
+
+async def test_a_root_that_goes_away_while_a_file_is_opened_is_unavailable(folder, objects, monkeypatch):
+    def vanishing(*args):
+        try:
+            return _inside(*args)
+        finally:
+            folder.rename(folder.with_name("away"))
+
+    monkeypatch.setattr("agents.photo.folder._inside", vanishing)
+    with pytest.raises(Unavailable, match="cannot be read"):
+        await objects(folder.as_uri()).read(f"{folder.as_uri()}/2026/a b.jpg")
+
+
+async def test_a_root_that_was_away_for_a_moment_is_unavailable(folder, objects, monkeypatch):
+    def away(*args):
+        folder.rename(folder.with_name("away"))
+        try:
+            return _inside(*args)
+        finally:
+            folder.with_name("away").rename(folder)
+
+    monkeypatch.setattr("agents.photo.folder._inside", away)
+    with pytest.raises(Unavailable, match="changed meanwhile"):
+        await objects(folder.as_uri()).read(f"{folder.as_uri()}/2026/a b.jpg")
