@@ -14,7 +14,7 @@ from schemas.topics import EVENTS
 from streams.app import AgentApp
 from streams.settings import Settings
 from streams.topology import Flow
-from tests.property.group import Aiokafka, Calls, Host, Partitions
+from tests.property.group import Accident, Aiokafka, Calls, Host, Partitions
 from tests.property.machine import LEAST, Broken, Machine, events, holds, is_refuted, promised, scratch
 from tests.support.mutants import Mutant, loaded
 from tests.support.stepping import Loop, Process
@@ -48,6 +48,7 @@ class Consumers(Machine):
         self.process = Process(self.loop)
         self.host = Host(self.partitions, self.process)
         self.consumer = self.loop.run_until_complete(self.new_consumer())
+        self.host.crash = self.consumer._crash
         thread = self.consumer._thread
         thread.thread_loop.close()
         self.aiokafka = thread._consumer = Aiokafka(self.partitions, self.loop)
@@ -175,6 +176,9 @@ class Consumers(Machine):
     def the_stream_has_room(self, room):
         self.stream_is_full = not room
 
+    def a_batch_will_fail(self):
+        self.partitions.accidents = 1
+
     def rebalances(self, members, slow=NOTHING):
         self.slow = slow
         if self.rebalancing is None or self.rebalancing.done():
@@ -198,7 +202,7 @@ class Consumers(Machine):
         for task in (self.draining, self.rebalancing, *self.resuming):
             if task and task.done():
                 task.result()
-        if isinstance(self.host.failure, KafkaException):  # fenced: the process ends, and the next one begins
+        if isinstance(self.host.failure, KafkaException | Accident):  # the process ends, and the next one begins
             self.end()
             self.start()
         elif isinstance(self.host.failure, Broken):
@@ -302,6 +306,12 @@ def the_flow_stops(*mutants):
         consumers.the_flow_stops_for_a_moment(2)
 
 
+def a_batch_fails(*mutants):
+    with history(*mutants) as consumers:
+        consumers.is_slow(NOTHING)
+        consumers.a_batch_will_fail()
+
+
 def interrupted(*mutants):
     """The fetcher begins anew when one of two batches that were taken together is not delivered yet."""
     with history(*mutants) as consumers:
@@ -352,7 +362,16 @@ def settles_one(consumer):
     return ONE in consumer.tasks and consumer.tasks[ONE].at == "settles"
 
 
+SEEK = """
+epoch = self._epochs[tp] = self._next_epoch()
+with suppress(IllegalStateError):
+    await self._thread.call_thread(self._thread.seek_to, tp, task.position, epoch)
+"""
 HISTORIES = {
+    "nothing is delivered behind a batch that failed": (
+        a_batch_fails,
+        Mutant("consumer", "self.should_stop", "False"),
+    ),
     "when records are dropped their epoch is over": (the_flow_stops, Mutant("consumer", "del self._epochs[tp]")),
     "what was taken is delivered, whoever was interrupted": (
         interrupted,
@@ -370,6 +389,10 @@ HISTORIES = {
         sought_again,
         Mutant("reader", "self._epochs[tp] = epoch", "await self.others_go_on(); self._epochs[tp] = epoch"),
     ),
+    "a partition is settled before it is sought": (
+        partial(lost_and_regained, "network", settles_one),
+        Mutant("consumer", f"await task.settle(){SEEK}", f"{SEEK}await task.settle()"),
+    ),
     "with an assignment epochs are over": (
         partial(lost_and_regained, "answers", claims_one),
         Mutant("consumer", "self._epochs.clear()"),
@@ -383,7 +406,3 @@ def test_without_this_rule_this_history_breaks_it(happens, mutant):
     happens()
     with pytest.raises(Broken):
         happens(mutant)
-
-
-def test_nothing_is_delivered_before_its_partition_is_settled():
-    lost_and_regained("network", settles_one)
