@@ -32,9 +32,10 @@ bench: $(VENV)/.test  ## measure a first and a second demo, and 500 photos, into
 lint: $(VENV)/.test  ## ruff, mypy --strict, import-linter
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy && $(VENV)/bin/lint-imports
 
+# The lock of the tests first: the other is a part of it, so both have one set of versions.
 lock: $(VENV)/.test  ## pin what pyproject.toml allows; newer versions than the pinned with ARGS=--upgrade
-	@$(LOCK) --universal --python-version 3.11 --extra worker --extra embedded pyproject.toml -o ops/lock.txt $(ARGS)
-	@$(LOCK) --universal --python-version 3.11 --all-extras -c ops/lock.txt pyproject.toml -o ops/lock-dev.txt $(ARGS)
+	@$(LOCK) --universal --python-version 3.11 --all-extras pyproject.toml -o ops/lock-dev.txt $(ARGS)
+	@$(LOCK) --universal --python-version 3.11 --extra worker --extra embedded -c ops/lock-dev.txt pyproject.toml -o ops/lock.txt $(ARGS)
 	@$(LOCK) --no-deps --only-binary :all: --python-version 3.11 --python-platform x86_64-manylinux_2_35 \
 	  ops/stack/triton.in -o ops/stack/triton.lock $(ARGS)
 	@$(RUN) -m ops.stack.maven $(KAFKA) > $(VENV)/kafka.lock && cp $(VENV)/kafka.lock ops/stack/kafka.lock

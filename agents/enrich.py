@@ -82,6 +82,7 @@ async def _outcome(
 async def open_look(
     *,
     object_roots: Sequence[str],
+    private_roots: Sequence[str] = (),
     max_object_bytes: int,
     triton: str,
     models: Sequence[str],
@@ -97,8 +98,9 @@ async def open_look(
     not be up.
     """
     asked = _known(models)
-    objects = Objects(object_roots, max_object_bytes=max_object_bytes, measure=measure)
+    objects = Objects(object_roots, private_roots=private_roots, max_object_bytes=max_object_bytes, measure=measure)
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(objects.close)
         pool = stack.enter_context(Decoders(asked, decoders or _processors(), limits))
         server = await stack.enter_async_context(vision.connect(triton, measure))
         room = Room(max(_HELD_BYTES, max_object_bytes))

@@ -12,13 +12,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import obstore
-import obstore.store
 from obstore.exceptions import BaseError
+from obstore.store import from_url
 
+from agents.photo.bucket import open_bucket
+from agents.photo.root import parse_root
+from agents.photo.store import Patience
+from schemas.errors import StrangeWorld
 from schemas.events import PhotoUploaded
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
 
 MEDIA_TYPES = {
     ".avif": "image/avif",
@@ -102,18 +108,22 @@ class Uploader:
     """Puts photos into an object root and publishes an event for each."""
 
     def __init__(
-        self, *, root: str, owner_id: str, source: str, producer: Producer, now: Callable[[], datetime] | None = None
+        self,
+        *,
+        root: str,
+        private: bool = False,
+        owner_id: str,
+        source: str,
+        producer: Producer,
+        now: Callable[[], datetime] | None = None,
     ) -> None:
-        """Raises PublishError when the root is no place that can be written to."""
+        """`private`: the root is one of SAFELIGHT_PRIVATE_ROOTS. Raises PublishError when it is no place that can be written to."""
         self._root = root.rstrip("/")
         self._owner_id = owner_id
         self._source = source
         self._producer = producer
         self._now = now or (lambda: datetime.now(UTC))
-        try:
-            self._store = obstore.store.from_url(self._root)
-        except (BaseError, ValueError) as error:
-            raise PublishError(f"cannot upload to {root}: {error}") from error
+        self._store = _open(self._root, private=private)
 
     def upload(self, file: File) -> PhotoUploaded:
         """Store the photo, publish its event, and return that. Raises PublishError when it cannot be read or stored."""
@@ -155,4 +165,19 @@ class Uploader:
                 pass
             self._store.put(key, content)
         except (BaseError, OSError) as error:
-            raise PublishError(f"cannot store into {self._root}: {error}") from error
+            raise PublishError(f"cannot store into {self._root}: {str(error).splitlines()[0]}") from error
+
+
+def _open(root: str, *, private: bool) -> "ObjectStore":
+    try:
+        location = parse_root("the root to upload to", root)
+    except StrangeWorld as error:  # which, unlike the URL, holds no secret
+        raise PublishError(str(error)) from error
+    try:
+        if location.scheme == "file":
+            return from_url(root)
+        if location.scheme in {"http", "https"}:
+            return from_url(root, client_options={"allow_http": private})
+        return open_bucket(location, name=root, private=private, patience=Patience())[0]
+    except (BaseError, ValueError) as error:
+        raise PublishError(f"cannot upload to {root}: {str(error).splitlines()[0]}") from error

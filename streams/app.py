@@ -45,7 +45,6 @@ from streams.claim import Changelog, Claim, Group, Source
 from streams.consumer import BatchConsumer, BatchTransport
 from streams.consumer import Task as Claimed
 from streams.leaving import Deadline
-from streams.pace import Pace
 from streams.pending import PendingTask, Sink, read_range
 from streams.settings import Settings
 from streams.state import Slot, Stateless, Store, restored
@@ -223,7 +222,6 @@ class AgentApp(faust.App):
                 topic=self.contract_name(source.topic),
                 read=partial(read_range, settings.brokers),
                 longest=settings.pending_age,
-                pace=Pace(),
                 threads=self._threads,
                 measure=self.measure,
                 reached=reached,

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from schemas.errors import StrangeWorld
+from schemas.errors import StrangeWorld, Unavailable
 from streams.patience import answer
 from streams.position import Position
 from streams.standalone import committed_of, consumer, log_of
@@ -103,9 +103,18 @@ class Group:
         return self._consumer.consumer_group_metadata()
 
     def standing(self, source: Source, ours: Expected) -> Standing:
-        """Where it stands. A commit whose transaction is still open is waited for."""
+        """Where it stands. A commit whose transaction is still open is waited for; raises Unavailable if it stays open."""
         here = TopicPartition(source.topic, source.partition)
-        (committed,) = committed_of(self._consumer, [here], _TIMEOUT_SECONDS)
+        try:
+            (committed,) = committed_of(self._consumer, [here], _TIMEOUT_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._TIMED_OUT:  # noqa: SLF001 (the name confluent_kafka gives it)
+                raise
+            raise Unavailable(
+                "Kafka",
+                f"for {_TIMEOUT_SECONDS:.0f} s it did not say where {self.name} stands in {source}; if it answers others, a "
+                "transaction was left half done: kafka-transactions.sh find-hanging shows it",
+            ) from error
         log = log_of(self._consumer, source.topic, source.partition)
         return judge(committed.offset, committed.metadata or "", ours, log)
 

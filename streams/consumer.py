@@ -3,6 +3,10 @@
 A partition is busy with one thing at a time: its claim, what was left pending, or a batch. The next batch comes when it is free.
 Positions belong to the tasks (streams/task.py); Faust commits nothing.
 
+**Nothing that was taken gets lost.** A fetch moves the partition's position in the consumer's own thread. Faust may interrupt whoever
+waits for it, at the end of a process, and go on a moment later, when a rebalance that was under way ends: so the fetch is never
+abandoned, and what it took and was not delivered yet is delivered next, if its epoch lasts.
+
 **Epochs.** Every seek of a partition has a number, its epoch, noted in the consumer's own thread without an await between seek
 and note, and records carry the epoch in which they were taken. So records from before a seek are never delivered after it. And
 when records of the current epoch have to be dropped, because a rebalance has begun, the epoch is over: nothing of the
@@ -102,6 +106,8 @@ class BatchConsumer(driver.Consumer):
         self.tasks: dict[TP, Task] = {}
         self._busy: dict[TP, asyncio.Task[None] | Batch] = {}  # a Batch: delivered, and its work has not begun yet
         self._freed = asyncio.Event()
+        self._fetch: asyncio.Future[Any] | None = None  # under way, or not fetched from
+        self._taken: dict[TP, Taken] = {}  # and not delivered
         self._epochs: dict[TP, int] = {}
         self._next_epoch = count(1).__next__
         self._read_offset = Forgetful()
@@ -116,14 +122,15 @@ class BatchConsumer(driver.Consumer):
         """The next batch of every partition that is free and has records."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
-        active = self._get_active_partitions()
-        free = {tp for tp in active if tp not in self._busy}
-        if not free:
-            await self._until_freed(timeout)
-            return
-        seconds = timeout if len(free) == len(active) else _BRIEFLY_SECONDS
-        taken = cast(Mapping[TP, Taken], await self._getmany(free, seconds))
-        for tp, (epoch, records) in taken.items():
+        if not self._taken:
+            active = self._get_active_partitions()
+            free = {tp for tp in active if tp not in self._busy}
+            if not free:
+                await self._until_freed(timeout)
+                return
+            self._taken = await self._take(free, timeout if len(free) == len(active) else _BRIEFLY_SECONDS)
+        while self._taken:
+            tp, (epoch, records) = self._taken.popitem()
             if epoch != self._epochs.get(tp):
                 continue  # from before the last seek: they come again
             if not self.flow_active or self.should_stop:
@@ -135,6 +142,18 @@ class BatchConsumer(driver.Consumer):
             self._busy[tp] = batch
             self.watchdog.expect(tp)
             yield tp, message
+
+    async def _take(self, free: set[TP], seconds: float) -> dict[TP, Taken]:
+        """What a fetch takes; if the last one was waited for in vain, what that one takes."""
+        if self._fetch is None:
+            self._fetch = asyncio.ensure_future(self._getmany(free, seconds))
+        try:
+            taken = cast(Mapping[TP, Taken], await asyncio.shield(self._fetch))
+        except Exception:
+            self._fetch = None
+            raise
+        self._fetch = None  # not when interrupted
+        return dict(taken)
 
     async def _until_freed(self, seconds: float) -> None:
         self._freed.clear()
@@ -203,10 +222,13 @@ class BatchConsumer(driver.Consumer):
         self._busy[tp] = asyncio.create_task(busy())
 
     async def _settle(self, seconds: float, patience_seconds: float | None = None) -> None:
-        """Let what is under way end for so long, then interrupt it, and wait until it has heard that.
+        """All epochs are over. Let what is under way end for so long, then interrupt it, and wait until it has heard that.
 
         A commit that has begun does not hear: it is waited for, unless there is an end to patience; then it stays busy.
         """
+        self._epochs.clear()
+        # What was delivered and is not begun never will. Only what is there now: while we wait, partitions may be sought again.
+        self._busy = {tp: busy for tp, busy in self._busy.items() if isinstance(busy, asyncio.Task)}
         under_way = [busy for busy in self._busy.values() if isinstance(busy, asyncio.Task)]
         if under_way:
             _, late = await asyncio.wait(under_way, timeout=seconds)
@@ -214,7 +236,7 @@ class BatchConsumer(driver.Consumer):
                 busy.cancel()
             if late:
                 await asyncio.wait(late, timeout=patience_seconds)
-        self._busy = {tp: busy for tp, busy in self._busy.items() if isinstance(busy, asyncio.Task) and not busy.done()}
+        self._busy = {tp: busy for tp, busy in self._busy.items() if busy not in under_way or not busy.done()}
         if not self._busy:
             self.watchdog.forget()
 
@@ -222,7 +244,6 @@ class BatchConsumer(driver.Consumer):
 
     async def wait_empty(self) -> None:
         """Before partitions are taken away: at most half a session for what is under way. Before the end, less: leaving.py."""
-        self._epochs.clear()
         session = self.app.conf.broker_session_timeout
         if self.app.should_stop:
             await self._settle(batches_seconds(session), threads_seconds(session))
@@ -231,7 +252,6 @@ class BatchConsumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Close the tasks of the partitions that did not come back, before another worker's or our own next claim."""
-        self._epochs.clear()
         await self._settle(0)
         self.host.reached(Step.REBALANCING)
         for tp in set(self.tasks) - assigned:
@@ -242,9 +262,8 @@ class BatchConsumer(driver.Consumer):
 
     async def perform_seek(self) -> None:
         """After an assignment: take up every partition, each by itself."""
-        self._epochs.clear()
         await self._settle(0)
-        for tp in self.assignment():
+        for tp in self.assignment() - self._busy.keys():
             self._begin(tp, self._take_up, tp)
 
     async def _take_up(self, tp: TP) -> None:

@@ -7,6 +7,7 @@ pending for too long is not sent.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -23,15 +24,18 @@ from agents.retry import Retry
 from schemas.errors import StrangeWorld
 from schemas.metrics import INSERT, ROWS
 from schemas.tables import Rows, Table
+from streams.blame import of_the_work, where
 from streams.claim import Claim, Source
 from streams.pace import Pace
-from streams.position import Pending, Position
+from streams.position import Allowance, Pending, Position
 from streams.standalone import log_of, reading
 from streams.standing import expired, overdue
 from streams.step import Reached, Step, unwatched
 from streams.telemetry import timed
 from streams.threads import finish
 from streams.tries import Tries, passed
+
+_LOG = logging.getLogger(__name__)
 
 _SILENCE_SECONDS = 30.0
 _AT_ONCE = 1000  # records taken together
@@ -77,10 +81,10 @@ class PendingTask:
         topic: str,
         read: Callable[[Source, int, int], list[Record]],
         longest: timedelta,
-        pace: Pace,
         threads: Executor,
         measure: Measure,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        pace: Callable[[Allowance | None], Callable[[], Awaitable[Allowance | None]]] = Pace,
         reached: Reached = unwatched,
     ) -> None:
         """`topic`: the contract's name; `read`: a range of records (see `read_range`); `longest`: that a range may be pending."""
@@ -89,7 +93,7 @@ class PendingTask:
         self._topic = topic
         self._read = read
         self._longest = longest
-        self._pace = pace
+        self._pace = pace(claim.position.allowance)
         self._threads = threads
         self._measure = measure
         self._clock = clock
@@ -113,7 +117,18 @@ class PendingTask:
             return
         records = await finish(self._threads, self._read, self._claim.source, position.offset, pending.last)
         batch = Batch(self._topic, self._claim.source.partition, records)
-        await self._insert(await self._blocks(pending, batch, pending.culprit))
+        try:
+            blocks = await self._blocks(pending, batch, pending.culprit)
+        except Exception as error:  # (whatever store raises is a bug of it)
+            if of_the_work(error):
+                # No record can be left out here: others of the range may be there already, under the range's token.
+                _LOG.error(
+                    "%s: rows of offsets %s to %s are pending since %s, and this version fails on them (%s). If it goes on: run the "
+                    "version that made them, or one without this fault, within %s; nothing is lost meanwhile",
+                    *(self._claim.source, position.offset, pending.last, pending.since, where(error), self._longest),
+                )
+            raise
+        await self._insert(blocks)
         await self._commit(passed(position, pending.last + 1, culprit=bool(pending.culprit)))
 
     async def _check_begun(self) -> None:
@@ -141,9 +156,11 @@ class PendingTask:
         )
         self._reached(Step.WORKED)
         if made.result:
-            await self._pace()
+            allowance = await self._pace()
+            made = replace(made, after=replace(made.after, allowance=allowance))
             # 2. commit the same position with the range pending
-            await self._commit(replace(self._claim.position, pending=replace(pending, culprit=made.culprit)))
+            pending = replace(pending, culprit=made.culprit)
+            await self._commit(replace(self._claim.position, pending=pending, allowance=allowance))
             self._reached(Step.PENDING)
             # 3. INSERT, with a token of the range
             await self._insert(made.result)

@@ -22,12 +22,21 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """How many inserts the partition had `left` at a time (streams/pace.py); below 0 what it is ahead."""
+
+    left: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """The next record to work on; `topic_id` is the broker's id of the topic.
 
     `tries`: how often the batch that begins here has failed, `suspect`: the last offset of that batch, `culprits`: how many
     records in a row were rejected before this one (streams/tries.py). `format`: of the state that was committed with it, 0
-    without one, and `changelog`: the broker's id of the topic that keeps it (streams/state.py).
+    without one, and `changelog`: the broker's id of the topic that keeps it (streams/state.py). `allowance`: of a partition whose
+    rows go to ClickHouse.
     """
 
     offset: int
@@ -38,6 +47,7 @@ class Position:
     suspect: int = -1
     culprits: int = 0
     changelog: str = ""
+    allowance: Allowance | None = None
 
     @property
     def note(self) -> str:
@@ -57,6 +67,9 @@ class Position:
             note["format"] = self.format
         if self.changelog:
             note["changelog"] = self.changelog
+        if self.allowance:
+            note["left"] = round(self.allowance.left, 3)
+            note["at"] = self.allowance.at.timestamp()
         return json.dumps(note, separators=(",", ":"))
 
     @classmethod
@@ -78,6 +91,7 @@ class Position:
                 suspect=read.get("suspect", -1),
                 culprits=read.get("culprits", 0),
                 changelog=read.get("changelog", ""),
+                allowance=Allowance(read["left"], datetime.fromtimestamp(read["at"], UTC)) if "left" in read else None,
             )
         except (KeyError, TypeError) as error:
             raise ValueError("a note that is not safelight's") from error

@@ -62,7 +62,11 @@ class Settings(BaseSettings):
     remember: Duration = Field(REMEMBER, description="How long admit remembers event ids.")
 
     object_roots: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="URLs under which photos may be read, comma separated."
+        (), description="URLs under which photos may be read, comma separated: ops/docs/object_roots.md."
+    )
+    private_roots: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Those of them that lie in your own network, comma separated: private addresses and http are read there.",
     )
     max_object_bytes: int = Field(200 << 20, ge=1, description="A larger object is rejected.")
     triton: str = Field("127.0.0.1:8001", description="Triton's gRPC address, host:port.")
@@ -98,7 +102,7 @@ class Settings(BaseSettings):
     )
     metrics_interval: Duration = Field(timedelta(seconds=1), description="How often a worker publishes its metrics.")
 
-    @field_validator("object_roots", "models", mode="before")
+    @field_validator("object_roots", "private_roots", "models", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -67,7 +67,13 @@ class Store:
         self.changelog = changelog
         self._folder = folder
         self.clock = clock
-        self._db = _open(folder)
+        try:
+            self._db = _open(folder)
+        except Exception as error:  # rocksdict raises nothing more telling
+            if not str(error).startswith("Corruption"):  # what is wrong is the disk, or another has it
+                raise
+            _throw_away(folder)
+            self._db = _open(folder)
         self._born = self._complete = clock()
         self.offset = self._trusted()
         if self.offset < 0:
@@ -110,7 +116,7 @@ class Store:
     def clear(self) -> None:
         """Begin again with nothing."""
         self._db.close()
-        shutil.rmtree(self._folder)
+        _throw_away(self._folder)
         self._db = _open(self._folder)
         self._born = self._complete = self.clock()
         self.offset = -1
@@ -190,6 +196,14 @@ class Slot:
     def close(self) -> None:
         """Let another have it."""
         self._lock.close()
+
+
+def _throw_away(folder: Path) -> None:
+    """Out of the way in one step first: who is killed half-way leaves nothing that looks like a store."""
+    aside = folder.with_name(f"{folder.name}.thrown-away")
+    shutil.rmtree(aside, ignore_errors=True)
+    folder.rename(aside)
+    shutil.rmtree(aside)
 
 
 def _open(folder: Path) -> Rdict:

@@ -90,6 +90,7 @@ async def _enrich(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
 
     async with open_look(
         object_roots=settings.object_roots,
+        private_roots=settings.private_roots,
         max_object_bytes=settings.max_object_bytes,
         triton=settings.triton,
         models=settings.models,

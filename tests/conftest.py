@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-pytest_plugins = ["tests.support.providers"]
+pytest_plugins = ["tests.support.providers", "tests.support.objects"]
 
 KINDS = ("unit", "property", "contract", "integration", "e2e", "browser", "chaos")
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 from schemas.errors import Reason, Rejected
 
 SCHEMES = ("file", "s3", "gs", "az", "https", "http")
-"""http only makes sense on the same machine: whoever makes a store of a root says so."""
+"""http is read only where a root is private: agents/photo/web.py."""
 
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\\\\]")
 

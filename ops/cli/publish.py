@@ -23,7 +23,8 @@ def publish(paths: list[Path], *, owner: str, source: str, rate: float, to: str,
     found = find_photos(paths)
     began = time.monotonic()
     with PhotoProducer(settings.brokers, topic=settings.topic(EVENTS)) as producer:
-        uploader = Uploader(root=root, owner_id=owner, source=source, producer=producer)
+        private = root.rstrip("/") in {private.rstrip("/") for private in settings.private_roots}
+        uploader = Uploader(root=root, private=private, owner_id=owner, source=source, producer=producer)
         failed = _upload(found, uploader, rate)
     seconds = time.monotonic() - began
     published = len(found.photos) - len(failed)

@@ -78,12 +78,17 @@ class Photos:
         # Not at the start: a root that is away for a while must not keep the page from showing the rest.
         if self._opened is None:
             self._opened = Objects(
-                self._settings.object_roots, max_object_bytes=self._settings.max_object_bytes, measure=_Unmeasured()
+                self._settings.object_roots,
+                private_roots=self._settings.private_roots,
+                max_object_bytes=self._settings.max_object_bytes,
+                measure=_Unmeasured(),
             )
         return self._opened
 
-    def close(self) -> None:
-        """Let go of the thread."""
+    async def close(self) -> None:
+        """Let go of connections and of the thread."""
+        if self._opened is not None:
+            await self._opened.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 

@@ -66,7 +66,7 @@ class Page:
         return app
 
     async def _let_go(self, _: web.Application) -> None:
-        self._photos.close()
+        await self._photos.close()
         await self._own.close()
 
     async def _list(self, _: web.Request) -> web.Response:

@@ -83,6 +83,7 @@ class Embedded:
             data=self.data,
             hash_key=self._hash_key(),
             object_roots=(objects.as_uri(),),
+            private_roots=(),
         )
 
     def _hash_key(self) -> str:
@@ -104,6 +105,7 @@ class Embedded:
             "SAFELIGHT_DATA": str(settings.data),
             "SAFELIGHT_HASH_KEY": settings.hash_key.get_secret_value(),
             "SAFELIGHT_OBJECT_ROOTS": ",".join(settings.object_roots),
+            "SAFELIGHT_PRIVATE_ROOTS": ",".join(settings.private_roots),
         }
 
     def _say_where(self) -> None:

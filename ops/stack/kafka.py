@@ -33,7 +33,7 @@ _START = timedelta(seconds=120)  # 2 s, but many times that on a machine that is
 _STOP = timedelta(seconds=30)
 _PREDECESSOR = timedelta(seconds=30)
 _ANSWER_SECONDS = 2.0
-_FENCED = timedelta(seconds=5)  # 0.2 s, once the controller serves
+_FENCED = timedelta(seconds=15)  # 0.4 s, once the controller serves
 _POLL_SECONDS = 0.02
 _SHUT_DOWN_IN_ORDER = ".kafka_cleanshutdown"  # a file that Kafka leaves in the folder of its log
 
@@ -41,6 +41,7 @@ _AS_CONTROLLER = {
     "process.roles": "controller",
     "broker.session.timeout.ms": "200",
     "broker.heartbeat.interval.ms": "50",
+    "metadata.max.idle.interval.ms": "100",  # it writes at least so often
 }
 
 _PROPERTIES = {
@@ -57,7 +58,7 @@ _PROPERTIES = {
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     # A broker alone has nobody to take its place: it is not to be given up because it, or the whole machine, stood still.
-    "broker.session.timeout.ms": "60000",
+    "broker.session.timeout.ms": "3600000",
     "broker.heartbeat.interval.ms": "200",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
@@ -188,8 +189,15 @@ class Kafka:
             end = time.monotonic() + _FENCED.total_seconds()
             while not controller.said("Fencing broker") and time.monotonic() < end:
                 time.sleep(_POLL_SECONDS)  # in vain if it was killed before it was in service
+            for _ in range(2):  # what it said it has written by its next write, or by the one after that
+                written = self._metadata_bytes()
+                while self._metadata_bytes() == written and time.monotonic() < end:
+                    time.sleep(_POLL_SECONDS)
         finally:
-            controller.stop(grace=_STOP)
+            controller.stop(grace=timedelta(0))  # what is written is written
+
+    def _metadata_bytes(self) -> int:
+        return sum(file.stat().st_size for file in self._log_dir.glob("__cluster_metadata-0/*.log"))
 
     def _program(self, config: Path, *flags: str) -> Process:
         return Process(

@@ -186,8 +186,9 @@ def _chaos(report: Report) -> Iterator[str]:
         f"Left out of the comparison: {_excluded(report['excluded_columns'])}."
     )
     yield ""
-    counts = list(report["by_boundary"].items())
-    yield from _table(("killed at", "times"), *counts)
+    yield from _table(("killed at", "times"), *report["by_boundary"].items())
+    yield ""
+    yield from _table(("done besides", "times"), *report["by_boundary_besides"].items())
 
 
 def _excluded(columns: Mapping[str, list[str]]) -> str:
@@ -198,11 +199,12 @@ def _teeth(report: Report) -> Iterator[str]:
     yield f"{len(report)} bugs, seeded one at a time; the same kills pass without them."
     yield ""
     yield from _table(
-        ("bug", "caught within kills", "broken", "without it"),
+        ("bug", "caught within", "kills among them", "broken", "without it"),
         *(
             (
                 bug["what"],
-                bug["kills"] if bug["caught"] else "not caught",
+                f"{bug['deeds']} deeds" if bug["caught"] else "not caught",
+                bug["kills"],
                 bug["broken"],
                 "exact" if bug["exact_without_it"] else "not exact",
             )

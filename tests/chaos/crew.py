@@ -21,7 +21,11 @@ _REACHED_WITHIN_SECONDS = 12.0  # a claim after a kill has to wait for the sessi
 _TRIES = 6
 _MID_FLIGHT = {Step.INSERTING, FETCHED, Step.READ}
 _OF_A_CLAIM = {Step.REBALANCING, Step.CLAIMING, Step.RESTORING}
+_WAITED_FOR_SECONDS = 30.0  # at a boundary, by a worker in whose stead a server is killed; that takes milliseconds
 _BATCHES = {"admit": (50, 500), "enrich": (16, 64), "group": (50, 500), "store": (60, 200, 1000)}
+
+Other = tuple[str, str]
+"""What was done besides kills, and at which boundary; of servers the latter is empty."""
 
 
 class Crew:
@@ -40,7 +44,7 @@ class Crew:
     ) -> None:
         self.agent = agent
         self.kills: Counter[str] = Counter()
-        self.others: Counter[str] = Counter()
+        self.others: Counter[Other] = Counter()
         self.unreached: Counter[str] = Counter()
         self.ended: list[str] = []  # the last words of those that nobody had told to end
         self.late: list[str] = []  # of those that were told, and took longer than half a session
@@ -98,36 +102,42 @@ class Crew:
         return False
 
     def _at_boundary(self, victim: Worker, deed: Deed) -> bool:
+        if deed.instead and not self._servers.serves(deed.instead):
+            return False
         with self._charged(victim, deed) as arm:
             self._provoke(victim, deed.boundary)
             end = time.monotonic() + _REACHED_WITHIN_SECONDS
             while not arm.fired and victim.alive and time.monotonic() < end:
                 time.sleep(0.01)
-            if not arm.fired:
-                return False
-            self._follow_up(victim, deed)
-        return True
+            return arm.fired and self._follow_up(victim, deed, arm)
 
     @contextmanager
     def _charged(self, victim: Worker, deed: Deed) -> Iterator[Arm]:
         arm = Arm(victim.arm_path)
         rng = self._rng
-        target = self._servers.pid(deed.instead) if deed.instead else 0
         once = deed.boundary in _OF_A_CLAIM or deed.boundary == Step.STOPPING
         arm.charge(
             Charge(
                 deed.boundary,
-                deed.action,
+                Action.WAIT if deed.instead else deed.action,
                 passes=1 if once else rng.randint(1, 3),
-                after=rng.uniform(0.0, 0.02) if deed.boundary in _MID_FLIGHT and deed.action is Action.KILL else 0.0,
-                pid=target,
-                seconds=self.session * (rng.uniform(0.6, 1.2) if deed.long else 0.1),
+                after=0.0 if deed.instead else self._after(deed),
+                seconds=self._seconds(deed),
             )
         )
         try:
             yield arm
         finally:
             arm.disarm()
+
+    def _after(self, deed: Deed) -> float:
+        """How long behind the boundary: a kill may come in the middle of a request."""
+        return self._rng.uniform(0.0, 0.02) if deed.boundary in _MID_FLIGHT and deed.action is Action.KILL else 0.0
+
+    def _seconds(self, deed: Deed) -> float:
+        if deed.instead:
+            return _WAITED_FOR_SECONDS
+        return self.session * (self._rng.uniform(0.6, 1.2) if deed.long else 0.1)
 
     def _provoke(self, victim: Worker, boundary: str) -> None:
         """What brings the worker to a boundary that it does not come to by working."""
@@ -140,28 +150,45 @@ class Crew:
                     self._until_gone(other)
             self.tend()
 
-    def _follow_up(self, victim: Worker, deed: Deed) -> None:
+    def _follow_up(self, victim: Worker, deed: Deed, arm: Arm) -> bool:
+        """What the harness has its part in, the worker being at the boundary. Whether it has come to what was meant."""
+        what = ""
         match deed.action:
             case Action.KILL if deed.instead:
-                self.kills[deed.boundary] += 1
+                return self._kill_instead(deed, arm)
             case Action.KILL:
                 self._told.setdefault(victim.name, time.monotonic())
-                victim.gone.wait(self.session)
+                if not victim.gone.wait(self.session) or victim.exit != -signal.SIGKILL:
+                    return False
                 self.kills[deed.boundary] += 1
+                return True
             case Action.STOP:
                 time.sleep(self.session + 1.5 if deed.long else 0.3)
                 victim.signal(signal.SIGCONT)
-                self.others["stopped past the session, then woken" if deed.long else "stopped shortly"] += 1
+                what = "stopped past the session, then woken" if deed.long else "stopped shortly"
             case Action.LEAVE:
                 self._told.setdefault(victim.name, time.monotonic())
                 self._until_gone(victim)
-                self.others["told to end at a boundary"] += 1
+                what = "told to end"
             case Action.HANG:
                 if deed.long:  # and a rebalance comes meanwhile, which does not wait for so long
                     for other in self.alive():
                         if other is not victim:
                             self._tell(other)
-                self.others["held up at a boundary" + (", while the group rebalanced" if deed.long else "")] += 1
+                what = "held up" + (", while the group rebalanced" if deed.long else "")
+        self.others[what, deed.boundary] += 1
+        return True
+
+    def _kill_instead(self, deed: Deed, arm: Arm) -> bool:
+        """The server that the worker needs next, as it goes on or right behind."""
+        if after := self._after(deed):
+            arm.release()
+            time.sleep(after)
+        died = self._servers.kill(deed.instead)
+        arm.release()
+        if died:
+            self.kills[f"{deed.boundary}: {deed.instead}"] += 1
+        return died
 
     def _start(self) -> Worker:
         name = f"{self.agent}-{next(self._numbers)}"

@@ -1,4 +1,4 @@
-"""The seeded stream of events: photos of many owners, one in ten a repeat, one in a hundred at fault in one of many ways.
+"""The seeded stream of events: photos of many owners, one in ten a repeat, one in a hundred at fault in one of many ways, and at first one in twenty.
 
 Each fault is certain by construction, so the feeder knows what must become of every record without asking the pipeline.
 """
@@ -6,7 +6,8 @@ Each fault is certain by construction, so the feeder knows what must become of e
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -29,6 +30,7 @@ _OWNERS = 40
 _CONTENTS = 60
 _REPEATS = 0.1
 _FAULTS = 0.01
+_FIRST_FAULTS = 20  # of so many records one is at fault until there was every kind: a short feed has them all, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Draft:
     owner_id: str = ""
     photo_id: str = ""
     event_id: str = ""
+    fault: str = ""  # one of Drafts.FAULTS
 
 
 class Album:
@@ -85,10 +88,11 @@ class Drafts:
         while True:
             number += 1
             chance = self._rng.random()
-            if self._sent and chance < _REPEATS:
+            first = self._faults < len(self.FAULTS)
+            if (first and number % _FIRST_FAULTS == 0) or (not first and _REPEATS <= chance < _REPEATS + _FAULTS):
+                yield self._faulty(number)
+            elif self._sent and chance < _REPEATS:
                 yield replace(self._rng.choice(self._sent[-500:]), fate=Fate.REPEAT, reason="")
-            elif chance < _REPEATS + _FAULTS:
-                yield from self._faulty(number)
             else:
                 draft = self._draft(self._photo(number))
                 self._sent.append(draft)
@@ -114,25 +118,11 @@ class Drafts:
         key = event.owner_id.encode()
         return Draft(codec.encode(event), key, fate, reason, **(known | changes))
 
-    def _faulty(self, number: int) -> Iterator[Draft]:
-        """Each kind in turn, so that a short feed has them all."""
-        kinds: list[Callable[[int], Draft | None]] = [
-            self._no_avro,
-            self._no_value,
-            self._of_nobody,
-            self._of_no_size,
-            self._in_a_wrong_partition,
-            self._under_a_used_id,
-            self._without_object,
-            self._of_another_digest,
-            self._of_text,
-            self._torn,
-            self._elsewhere,
-        ]
+    def _faulty(self, number: int) -> Draft:
+        """Each kind in turn."""
+        fault = list(self.FAULTS)[self._faults % len(self.FAULTS)]
         self._faults += 1
-        draft = kinds[self._faults % len(kinds)](number)
-        if draft is not None:
-            yield draft
+        return replace(self.FAULTS[fault](self, number), fault=fault)
 
     def _no_avro(self, number: int) -> Draft:
         return Draft(b"{}%d" % number, b"nobody", Fate.DEAD_LETTER, Reason.UNREADABLE_EVENT)
@@ -153,9 +143,7 @@ class Drafts:
         wrong = (partition_of(event.owner_id.encode(), partitions) + 1) % partitions
         return self._draft(event, Fate.REJECTED, Reason.WRONG_PARTITION, partition=wrong)
 
-    def _under_a_used_id(self, number: int) -> Draft | None:
-        if not self._sent:
-            return None
+    def _under_a_used_id(self, number: int) -> Draft:
         first = self._rng.choice(self._sent[-500:])
         event = self._photo(number, event_id=first.event_id, owner_id=first.owner_id)
         digest = sha256(b"other bytes %d" % number).digest()
@@ -183,6 +171,20 @@ class Drafts:
         uri, digest, size = file
         return self._photo(number, object_uri=uri, content_sha256=digest, size_bytes=size)
 
+    FAULTS: Mapping[str, Callable[["Drafts", int], Draft]] = {
+        "no Avro": _no_avro,
+        "no value": _no_value,
+        "no owner": _of_nobody,
+        "no size": _of_no_size,
+        "wrong partition": _in_a_wrong_partition,
+        "used event id": _under_a_used_id,
+        "no object": _without_object,
+        "another digest": _of_another_digest,
+        "no photo": _of_text,
+        "torn photo": _torn,
+        "outside the roots": _elsewhere,
+    }
+
 
 class Feed(threading.Thread):
     """Publishes drafts at a rate until it is told to stop; `sent` is whole once it has ended."""
@@ -191,6 +193,7 @@ class Feed(threading.Thread):
         """`rate`: records a second; a broker that is away is waited for."""
         super().__init__(name="feed", daemon=True)
         self.sent: list[Sent] = []
+        self.faults: Counter[str] = Counter()  # of what was sent
         self.error: str = ""
         self._topic = settings.topic(EVENTS)
         self._drafts = drafts
@@ -211,6 +214,12 @@ class Feed(threading.Thread):
 
     def run(self) -> None:
         """Publish."""
+        try:
+            self._run()
+        except Exception as error:  # noqa: BLE001 (whatever it is, the round has to tell)
+            self.error = f"{type(error).__name__}: {error}"
+
+    def _run(self) -> None:
         due = time.monotonic()
         for draft in self._drafts:
             self._flowing.wait()
@@ -238,6 +247,8 @@ class Feed(threading.Thread):
             if error is not None:
                 self.error = str(error)
                 return
+            if draft.fault:
+                self.faults[draft.fault] += 1
             self.sent.append(
                 Sent(
                     message.partition(),

@@ -17,13 +17,14 @@ from streams.settings import Settings
 from streams.topology import FLOWS
 from tests.chaos.account import Account, account
 from tests.chaos.bugs import named
-from tests.chaos.crew import Crew
+from tests.chaos.crew import Crew, Other
 from tests.chaos.feed import Album, Drafts, Feed
 from tests.chaos.nursery import Nursery
 from tests.chaos.plan import AGENTS, Deed
 from tests.chaos.records import Unsettled, positions
 from tests.chaos.servers import Servers
 from tests.chaos.storm import Say, Storm
+from tests.chaos.weather import Weather
 from tests.support.eventually import eventually
 
 _SESSION_SECONDS = 2.0
@@ -38,25 +39,41 @@ _ENDS = 5
 class Outcome:
     """What a round came to.
 
-    `by_boundary`: kills, at a boundary or of a server at any time; `others`: what else was done to workers and servers;
-    `unreached`: boundaries that no worker came by when it was armed; `ended`: last words of workers that ended by themselves, as
+    `by_boundary`: kills, of a worker by the boundary, of a server there in a worker's stead by both ("claiming: broker"), of a
+    server at any time by its name; `others`: what else was done to workers and servers, and where; `unreached`: boundaries that no worker came by when it was armed; `ended`: last words of workers that ended by themselves, as
     one that was fenced should; `late`: workers that took longer than half a session to end; `failures`: starts of servers that did
-    not work at once.
+    not work at once; `faults`: bad events that were sent, by kind; `feed_error`: what the feeder stumbled over.
     """
 
     seed: int
     account: Account
     by_boundary: Counter[str]
-    others: Counter[str]
+    others: Counter[Other]
     unreached: Counter[str]
     ended: list[str]
     late: list[str]
     failures: list[str]
+    faults: Counter[str]
+    feed_error: str
     seconds: float
 
     @property
     def kills(self) -> int:
         return self.by_boundary.total()
+
+    @property
+    def deeds(self) -> int:
+        """Kills and all else that was done."""
+        return self.kills + self.others.total()
+
+    @property
+    def wrong(self) -> str:
+        """Why this round proves nothing, or too much; empty when all is as it must be."""
+        if self.feed_error:
+            return f"the feed failed: {self.feed_error}"
+        if not self.account.published:
+            return "nothing was published"
+        return "" if self.account.exact else "not exact"
 
 
 def play(
@@ -69,6 +86,7 @@ def play(
     began = time.monotonic()
     servers = Servers(folder)
     nursery = Nursery(folder)
+    weather = Weather(servers, folder / "objects")
     try:
         servers.start()
         settings = _settings(folder, servers)
@@ -77,9 +95,11 @@ def play(
         if bug:
             named(bug).prepare(settings)
         feed = Feed(settings, Drafts(seed, Album(folder / "objects", random.Random(seed)), settings), rate=rate)
-        crews = _crews(nursery, servers, settings, seed=seed, workers=workers, bug=bug)
+        exposed = settings.model_copy(update=weather.addresses)
+        crews = _crews(nursery, servers, exposed, seed=seed, workers=workers, bug=bug)
         feed.start()
-        storm = Storm(crews, servers, random.Random(f"servers {seed}"), say, _valve(settings, servers, feed))
+        watch = _valve(settings, servers, feed)
+        storm = Storm(crews, servers, weather, rng=random.Random(f"servers {seed}"), say=say, watch=watch)
         storm.rage(deeds)
         feed.stop()
         say(f"{len(feed.sent)} records sent; waiting until all are settled")
@@ -89,6 +109,7 @@ def play(
         result = account(settings, feed.sent)
     finally:
         nursery.close()
+        weather.close()
         servers.stop()
     return Outcome(
         seed=seed,
@@ -99,6 +120,8 @@ def play(
         ended=[line for crew in crews.values() for line in crew.ended],
         late=[line for crew in crews.values() for line in crew.late],
         failures=servers.failures,
+        faults=feed.faults,
+        feed_error=feed.error,
         seconds=time.monotonic() - began,
     )
 

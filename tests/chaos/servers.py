@@ -4,9 +4,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 from ops.stack.clickhouse import ClickHouse
@@ -16,6 +15,8 @@ from ops.stack.triton import Triton
 
 MODELS = Path(__file__).parent / "models"
 _LOOK_SECONDS = 0.05
+_BACK_SECONDS = 60.0  # within which a server that was killed is back, on a busy machine
+_DEAD_SECONDS = 10.0
 
 
 class Servers:
@@ -50,28 +51,40 @@ class Servers:
         for server in (self.triton, self.clickhouse, self.kafka):
             server.stop()
 
-    def pid(self, name: str) -> int:
-        """Of the process to kill; 0 while it is down anyway."""
+    def kill(self, name: str, *, away: float = 0.0) -> bool:
+        """SIGKILL, as soon as it lives; it comes back after `away` seconds at the earliest. Whether it has died of it."""
         server = self.all[name]
-        return server.pid or 0 if server.running() else 0
-
-    def kill(self, name: str, *, away: float = 0.0) -> None:
-        """SIGKILL; it comes back after `away` seconds at the earliest."""
+        _within(_BACK_SECONDS, server.running)
         self._away_until[name] = time.monotonic() + away
-        self._signal(name, signal.SIGKILL)
+        pid = self._signal(name, signal.SIGKILL)
+        return pid > 0 and _within(_DEAD_SECONDS, lambda: server.pid != pid or not server.running())
 
-    def hold_up(self, name: str, seconds: float) -> None:
-        """SIGSTOP, and SIGCONT after so long: connections stand, and nothing answers."""
+    def hold_up(self, name: str, seconds: float) -> bool:
+        """SIGSTOP, as soon as it lives, and SIGCONT after so long: connections stand, and nothing answers. Whether it came to that."""
+        _within(_BACK_SECONDS, self.all[name].running)
         pid = self._signal(name, signal.SIGSTOP)
         self._stopping.wait(seconds)
-        _signal(pid, signal.SIGCONT)
+        if self.all[name].pid != pid:  # a worker at a boundary had it killed, and its id may be another's by now
+            return False
+        self._signal(name, signal.SIGCONT)
+        return pid > 0
+
+    def serves(self, name: str) -> bool:
+        """Whether it does, or does so soon."""
+        return _within(_BACK_SECONDS, self.all[name].healthy)
 
     def up(self) -> bool:
         return all(server.healthy() for server in self.all.values())
 
     def _signal(self, name: str, number: int) -> int:
-        pid = self.pid(name)
-        _signal(pid, number)
+        """To its process as it is now; that one's id, 0 for none. An id kept from before might be another's by now."""
+        server = self.all[name]
+        if not server.running() or (pid := server.pid) is None:
+            return 0
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return 0
         return pid
 
     def _keep(self, name: str) -> None:
@@ -82,11 +95,13 @@ class Servers:
             try:
                 server.start()
             except StackError as error:
-                self.failures.append(f"{name} did not come back: {error}")
+                self.failures.append(f"{name} did not come back: {str(error).partition(' (see ')[0]}")
 
 
-def _signal(pid: int, number: int) -> None:
-    """To a process, unless it is gone: a worker may have killed it meanwhile."""
-    if pid:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
+def _within(seconds: float, holds: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(_LOOK_SECONDS)
+    return True

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from tests.chaos.arms import Action
-from tests.chaos.crew import Crew
-from tests.chaos.plan import AGENTS, SERVERS, Deed
+from tests.chaos.crew import Crew, Other
+from tests.chaos.plan import AGENTS, Deed
 from tests.chaos.servers import Servers
+from tests.chaos.weather import Trouble, Weather
 
 _AHEAD = 8  # deeds by which one agent may be ahead of the others
 _TEND_SECONDS = 0.3
@@ -19,16 +20,24 @@ Say = Callable[[str], None]
 
 
 class Storm:
-    """Over crews and servers. `kills` and `others` count what was done to servers without a boundary."""
+    """Over crews and servers. `kills` and `others` count what was done without a boundary."""
 
     def __init__(
-        self, crews: Mapping[str, Crew], servers: Servers, rng: random.Random, say: Say, watch: Callable[[], None]
+        self,
+        crews: Mapping[str, Crew],
+        servers: Servers,
+        weather: Weather,
+        *,
+        rng: random.Random,
+        say: Say,
+        watch: Callable[[], None],
     ) -> None:
         """`watch` is called now and then while it lasts."""
         self.kills: Counter[str] = Counter()
-        self.others: Counter[str] = Counter()
+        self.others: Counter[Other] = Counter()
         self._crews = crews
         self._servers = servers
+        self._weather = weather
         self._rng = rng
         self._say = say
         self._watch = watch
@@ -41,7 +50,7 @@ class Storm:
         numbered = list(enumerate(deeds))
         self._open = {number for number, _ in numbered}
         shares = [[(number, deed) for number, deed in numbered if deed.agent == agent] for agent in AGENTS]
-        shares.append([(number, deed) for number, deed in numbered if deed.agent in SERVERS])
+        shares.append([(number, deed) for number, deed in numbered if deed.agent not in AGENTS])
         with ThreadPoolExecutor(len(shares)) as pool:
             works = [pool.submit(self._each, share) for share in shares]
             try:
@@ -70,24 +79,26 @@ class Storm:
                 return
             began = time.monotonic()
             try:
-                if deed.agent in SERVERS:
-                    self._to_server(deed)
-                else:
+                if deed.agent in AGENTS:
                     self._crews[deed.agent].inflict(deed)
+                else:
+                    self._around(deed)
             finally:
                 with self._moved:
                     self._open.discard(number)
                     self._moved.notify_all()
             self._say(f"{self.done} kills; {deed} took {time.monotonic() - began:.1f} s")
 
-    def _to_server(self, deed: Deed) -> None:
+    def _around(self, deed: Deed) -> None:
+        """To what the workers depend on."""
         seconds = self._rng.uniform(2.0, 4.0) if deed.long else 0.0
         if deed.action is Action.KILL:
-            self._servers.kill(deed.agent, away=seconds)
-            self.kills[deed.agent] += 1
+            self.kills[deed.agent] += self._servers.kill(deed.agent, away=seconds)
+        elif isinstance(deed.action, Trouble):
+            noticed = self._weather.strike(deed.agent, deed.action, seconds or 0.5)
+            self.others[f"{deed.agent} {deed.action}", ""] += noticed
         else:
-            self._servers.hold_up(deed.agent, seconds or 0.5)
-            self.others[f"{deed.agent} held up"] += 1
+            self.others[f"{deed.agent} held up", ""] += self._servers.hold_up(deed.agent, seconds or 0.5)
 
 
 def _failed(work: Future[None]) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from schemas.errors import StrangeWorld
+from schemas.errors import StrangeWorld, Unavailable
 from schemas.topics import ADMIT_CHANGELOG, ADMITTED, EVENTS
 from streams import provision
 from streams.claim import Changelog, Claim, Group, Message, Source
@@ -97,6 +97,22 @@ def test_who_claims_a_partition_aborts_what_was_left_open_at_once(settings, clai
     assert (datetime.now(UTC) - began).total_seconds() < 10, "it waited for a time-out"
     transact(heir, Position(1, source.topic_id))
     assert list(records(settings, ADMITTED)) == []
+
+
+def test_a_transaction_that_does_not_end_is_named(settings, claim, group, source, monkeypatch):
+    monkeypatch.setattr("streams.claim._TIMEOUT_SECONDS", 2.0)
+    put(settings, 5)
+    other = Producer({"bootstrap.servers": settings.brokers, "transactional.id": f"{settings.namespace}-other"})
+    other.init_transactions(20)
+    other.begin_transaction()
+    here = TopicPartition(source.topic, source.partition, 3)
+    other.send_offsets_to_transaction([here], group.metadata(), 20)
+    with pytest.raises(
+        Unavailable, match=rf"for 2 s it did not say where {group.name} stands in {source}.*find-hanging"
+    ):
+        claim()
+    other.abort_transaction(20)
+    assert claim().position.offset == 0
 
 
 def test_a_position_that_somebody_else_set_is_refused(settings, claim, group, source):

@@ -28,11 +28,15 @@ from agents.batch import Batch
 from agents.measure import Measure
 from streams.step import Step
 from streams.threads import finish
-from tests.property.machine import promised
+from tests.property.machine import Broken, promised
 from tests.support.batches import Counted
 from tests.support.stepping import Loop, Process
 
 MOST_RECORDS = 3  # of a partition, in one fetch
+
+
+class Accident(Exception):  # noqa: N818 (what it is)
+    """A bug, or whatever else ends a batch and the process."""
 
 
 class Partitions:
@@ -42,6 +46,7 @@ class Partitions:
         self.logs: dict[TP, list[int]] = {tp: [*range(10), *range(11, 20)] for tp in tps}
         self.committed = dict.fromkeys(tps, 0)
         self.owner: dict[TP, object] = {}
+        self.accidents = 0  # to come
         self.pending = set(tps)
         """Where the last owner was interrupted, and has left something to settle."""
 
@@ -83,6 +88,9 @@ class Task:
 
     async def _work(self, batch: Batch) -> None:
         await self._process.pause()
+        if self._partitions.accidents:
+            self._partitions.accidents -= 1
+            raise Accident
         self._partitions.pending.add(self._tp)
         await finish(self._process, self._commit, batch.next)
 
@@ -193,6 +201,7 @@ class Host:
 
     def __init__(self, partitions: Partitions, process: Process) -> None:
         self.failure: Exception | None = None
+        self.crash: Callable[[BaseException], None]
         self._partitions = partitions
         self._process = process
 
@@ -212,4 +221,7 @@ class Host:
         """Nobody watches."""
 
     async def failed(self, error: Exception) -> None:
-        self.failure = self.failure or error
+        """As mode's crash: every service of the process stops at once."""
+        if self.failure is None or isinstance(error, Broken):
+            self.failure = error
+        self.crash(error)

@@ -14,7 +14,7 @@ from schemas.topics import EVENTS
 from streams.app import AgentApp
 from streams.settings import Settings
 from streams.topology import Flow
-from tests.property.group import Aiokafka, Calls, Host, Partitions
+from tests.property.group import Accident, Aiokafka, Calls, Host, Partitions
 from tests.property.machine import LEAST, Broken, Machine, events, holds, is_refuted, promised, scratch
 from tests.support.mutants import Mutant, loaded
 from tests.support.stepping import Loop, Process
@@ -48,6 +48,7 @@ class Consumers(Machine):
         self.process = Process(self.loop)
         self.host = Host(self.partitions, self.process)
         self.consumer = self.loop.run_until_complete(self.new_consumer())
+        self.host.crash = self.consumer._crash
         thread = self.consumer._thread
         thread.thread_loop.close()
         self.aiokafka = thread._consumer = Aiokafka(self.partitions, self.loop)
@@ -57,6 +58,7 @@ class Consumers(Machine):
         thread.others_go_on = self.aiokafka.network.others_go_on  # for mutants
         self.members = set()  # of the partitions: those that the group has given to this worker
         self.stream = []  # batches that were delivered
+        self.stream_is_full = False
         self.generation = 0
         self.rebalancing = None
         self.resuming = set()
@@ -79,6 +81,8 @@ class Consumers(Machine):
     async def drain(self):
         while True:
             async for tp, message in self.consumer.getmany(1.0):
+                if self.stream_is_full:
+                    await self.process.pause()
                 self.stream.append((tp, message.value))
 
     async def revoked(self, revoked):
@@ -117,6 +121,8 @@ class Consumers(Machine):
             is_slow=(2, SLOW),
             time_passes=(1, st.sampled_from([0.01, 1, SESSION_SECONDS])),
             the_flow_stops_for_a_moment=(2, st.integers(1, 3)),
+            the_fetcher_begins_anew=(2,),
+            the_stream_has_room=(1, st.booleans()),
             rebalances=(3, st.sampled_from([{ONE}, {TWO}, {ONE, TWO}, {ONE, TWO}]), SLOW),
             others_work=(1, TP_, st.integers(0, 3), st.booleans()),
             records_are_appended=(1, TP_, st.lists(st.integers(0, 2), min_size=1, max_size=5)),
@@ -161,6 +167,18 @@ class Consumers(Machine):
             self.consumer.resume_flow()
             self.loop.idle()
 
+    def the_fetcher_begins_anew(self):
+        self.draining.cancel()
+        self.loop.idle()
+        self.draining = self.loop.create_task(self.drain())
+        self.loop.idle()
+
+    def the_stream_has_room(self, room):
+        self.stream_is_full = not room
+
+    def a_batch_will_fail(self):
+        self.partitions.accidents = 1
+
     def rebalances(self, members, slow=NOTHING):
         self.slow = slow
         if self.rebalancing is None or self.rebalancing.done():
@@ -184,7 +202,7 @@ class Consumers(Machine):
         for task in (self.draining, self.rebalancing, *self.resuming):
             if task and task.done():
                 task.result()
-        if isinstance(self.host.failure, KafkaException):  # fenced: the process ends, and the next one begins
+        if isinstance(self.host.failure, KafkaException | Accident):  # the process ends, and the next one begins
             self.end()
             self.start()
         elif isinstance(self.host.failure, Broken):
@@ -249,6 +267,13 @@ MUTANTS = {
     "a batch whose partition was given up is not worked on": [
         Mutant("consumer", "self._busy.get(tp) is batch", "True")
     ],
+    "a fetch is waited for, whoever was interrupted": [Mutant("consumer", "self._fetch is None", "True")],
+    "what was delivered before is not begun after a rebalance": [
+        Mutant(
+            "consumer",
+            "self._busy = {tp: busy for tp, busy in self._busy.items() if isinstance(busy, asyncio.Task)}",
+        )
+    ],
     "what is under way has ended before partitions are given up": [
         Mutant("consumer", "await self._settle(0)", times=2),
         Mutant("consumer", "await self._settle(session / 2)"),
@@ -279,6 +304,28 @@ def the_flow_stops(*mutants):
     with history(*mutants) as consumers:
         consumers.is_slow(NOTHING)
         consumers.the_flow_stops_for_a_moment(2)
+
+
+def a_batch_fails(*mutants):
+    with history(*mutants) as consumers:
+        consumers.is_slow(NOTHING)
+        consumers.a_batch_will_fail()
+
+
+def interrupted(*mutants):
+    """The fetcher begins anew when one of two batches that were taken together is not delivered yet."""
+    with history(*mutants) as consumers:
+        consumers.is_slow(NOTHING)
+        consumers.all_go_on(100)  # to where both have nothing to do
+        for tp in TPS:
+            consumers.records_are_appended(tp, [0, 0, 0, 0, 0])
+        consumers.the_stream_has_room(False)
+        for part in PARTS * 10:
+            if not consumers.consumer._taken:
+                consumers.go_on([part])
+        assert consumers.consumer._taken
+        consumers.the_fetcher_begins_anew()
+        consumers.the_stream_has_room(True)
 
 
 def sought_again(*mutants):
@@ -315,8 +362,21 @@ def settles_one(consumer):
     return ONE in consumer.tasks and consumer.tasks[ONE].at == "settles"
 
 
+SEEK = """
+epoch = self._epochs[tp] = self._next_epoch()
+with suppress(IllegalStateError):
+    await self._thread.call_thread(self._thread.seek_to, tp, task.position, epoch)
+"""
 HISTORIES = {
+    "nothing is delivered behind a batch that failed": (
+        a_batch_fails,
+        Mutant("consumer", "self.should_stop", "False"),
+    ),
     "when records are dropped their epoch is over": (the_flow_stops, Mutant("consumer", "del self._epochs[tp]")),
+    "what was taken is delivered, whoever was interrupted": (
+        interrupted,
+        Mutant("consumer", "not self._taken", "True"),
+    ),
     "an epoch does not begin before its seek": (
         sought_again,
         Mutant(
@@ -329,9 +389,13 @@ HISTORIES = {
         sought_again,
         Mutant("reader", "self._epochs[tp] = epoch", "await self.others_go_on(); self._epochs[tp] = epoch"),
     ),
+    "a partition is settled before it is sought": (
+        partial(lost_and_regained, "network", settles_one),
+        Mutant("consumer", f"await task.settle(){SEEK}", f"{SEEK}await task.settle()"),
+    ),
     "with an assignment epochs are over": (
         partial(lost_and_regained, "answers", claims_one),
-        Mutant("consumer", "self._epochs.clear()", times=3),
+        Mutant("consumer", "self._epochs.clear()"),
     ),
 }
 """Rules that few histories need."""
@@ -342,7 +406,3 @@ def test_without_this_rule_this_history_breaks_it(happens, mutant):
     happens()
     with pytest.raises(Broken):
         happens(mutant)
-
-
-def test_nothing_is_delivered_before_its_partition_is_settled():
-    lost_and_regained("network", settles_one)

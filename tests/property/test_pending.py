@@ -96,7 +96,7 @@ class PendingRanges(Workers):
             topic=self.topic,
             read=lambda *place: code.pending.read_range(name, *place),
             longest=LONGEST,
-            pace=process.pause,
+            pace=lambda _: process.pause,
             threads=process,
             measure=Counted(),
             clock=self.now,
@@ -192,9 +192,9 @@ def test_table_and_rollup_have_each_record_once():
     assert not missed, "it was killed at every boundary"
 
 
-PENDING = "await self._commit(replace(self._claim.position, pending=replace(pending, culprit=made.culprit)))"
+PENDING = "await self._commit(replace(self._claim.position, pending=pending, allowance=allowance))"
 REPEAT = """
-await self._insert(await self._blocks(pending, batch, pending.culprit))
+await self._insert(blocks)
 await self._commit(passed(position, pending.last + 1, culprit=bool(pending.culprit)))
 """
 MUTANTS = {
@@ -209,7 +209,7 @@ MUTANTS = {
             "position.offset",
         ),
     ],
-    "a rejection is repeated as one": [Mutant("pending", "replace(pending, culprit=made.culprit)", "pending")],
+    "a rejection is repeated as one": [Mutant("pending", "pending = replace(pending, culprit=made.culprit)")],
     "a token is the same for the same rows": [Mutant("pending", "source.topic_id", "time.monotonic_ns()")],
     "a token is another for another topic": [Mutant("pending", "source.topic_id", "''")],
     "what is pending for too long is not inserted": [Mutant("pending", "self._check_age()")],

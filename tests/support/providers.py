@@ -14,6 +14,7 @@ from ops.stack.process import StackError
 from ops.stack.triton import Triton
 from streams.settings import Settings
 from tests.support.backbone import Backbone
+from tests.support.s3_server import s3_server
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,13 @@ def clickhouse(tmp_path_factory):
 def triton(tmp_path_factory):
     """Triton with the project's models: `.grpc`."""
     yield from _serving(Triton(tmp_path_factory.mktemp("triton")))
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """An S3 server: a tests.support.s3_server.S3."""
+    with s3_server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from schemas.topics import ADMITTED, ENRICHED
 from tests.support.batches import Counted, batch
 from tests.support.bombs import flat
 from tests.support.builders import NOON, admitted, vector
+from tests.support.eventually import eventually
 from tests.support.object_server import object_server
 
 pytestmark = pytest.mark.unit
@@ -155,6 +156,7 @@ async def test_an_object_store_that_is_down_is_waited_for_and_the_photo_is_not_t
         web.statuses["/photos/a.jpg"] = [503, 429, 500, 200]
         async with open_look(
             object_roots=[web.url],
+            private_roots=[web.url],
             max_object_bytes=100,
             triton="127.0.0.1:9",
             models=["scene_label"],
@@ -195,12 +197,45 @@ async def test_a_photo_that_its_decoder_does_not_survive_is_rejected_and_hurts_n
     assert outcomes[1].detail == "decoder ran out of memory"
 
 
+async def test_a_root_that_is_down_is_waited_for_and_holds_up_no_other():
+    measure = Counted()
+    with object_server(b"text") as down, object_server(b"text") as up:
+        down.statuses["/photos/a.jpg"] = 503
+        async with open_look(
+            object_roots=[down.url, up.url],
+            private_roots=[down.url, up.url],
+            max_object_bytes=100,
+            triton="127.0.0.1:9",
+            models=["scene_label"],
+            measure=measure,
+        ) as look:
+
+            def looking(root):
+                digest = hashlib.sha256(b"text").digest()
+                return look(admitted(object_uri=f"{root.url}/a.jpg", size_bytes=4, content_sha256=digest))
+
+            def waits():
+                assert measure.counts.get((metrics.WAITED.name, ("dependency", down.url)), 0) > 0
+
+            waiting = [asyncio.create_task(looking(down)) for _ in range(20)]
+            await asyncio.to_thread(eventually, waits)
+            for _ in range(20):
+                with pytest.raises(Rejected, match="not_a_photo"):
+                    await looking(up)
+            assert not any(task.done() for task in waiting)
+            down.statuses.clear()
+            outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [outcome.reason for outcome in outcomes] == [Reason.NOT_A_PHOTO] * 20
+    assert (metrics.WAITED.name, ("dependency", up.url)) not in measure.counts
+
+
 @pytest.mark.parametrize(("announced", "together"), [(300 << 20, False), (5, True)])
 async def test_only_so_many_bytes_are_held_at_once_by_what_events_announce(announced, together):
     with object_server(b"text") as web:
         web.company = threading.Barrier(2)
         async with open_look(
             object_roots=[web.url],
+            private_roots=[web.url],
             max_object_bytes=400 << 20,
             triton="127.0.0.1:9",
             models=["scene_label"],

@@ -29,10 +29,10 @@ class Library:
 
 
 @pytest.fixture
-def library(tmp_path):
+async def library(tmp_path):
     library = Library(tmp_path)
     yield library
-    library.photos.close()
+    await library.photos.close()
 
 
 async def test_a_photo_is_shown_small(library):
@@ -87,7 +87,7 @@ async def test_a_root_that_is_away_hurts_only_its_photos(tmp_path):
     clickhouse = Answers(rows=[["file:///nowhere/photo.jpg", "00" * 32, 5]])
     photos = Photos(clickhouse, Settings(object_roots=((tmp_path / "missing").as_uri(),)))
     assert (await photos.find("owner", "photo")).jpeg is None
-    photos.close()
+    await photos.close()
 
 
 async def test_without_clickhouse_nothing_is_known(library):

@@ -161,3 +161,19 @@ def test_an_unreadable_or_empty_file_is_named(uploader, tmp_path):
         uploader.upload(File(empty, "empty.jpg"))
     with pytest.raises(PublishError, match="cannot read"):
         uploader.upload(File(tmp_path / "gone.jpg", "gone.jpg"))
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        "https://user:secret@example.com/photos",
+        "https://example.com/photos?sig=secret",
+        "file:///there/is/none",
+        "photos",
+    ],
+)
+def test_a_root_that_cannot_be_uploaded_to_is_told_in_one_line_without_its_secrets(root, producer):
+    with pytest.raises(PublishError) as caught:
+        Uploader(root=root, owner_id="owner", source="test", producer=producer)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from streams.position import Pending, Position
+from streams.position import Allowance, Pending, Position
 
 pytestmark = pytest.mark.unit
 
@@ -15,6 +15,7 @@ SINCE = datetime(2026, 3, 1, 12, 0, 0, 125000, UTC)
         Position(7, "topic-id"),
         Position(7, "topic-id", Pending(41, SINCE)),
         Position(7, "topic-id", Pending(7, SINCE, "KeyError at agents/store.py:1 in store"), 2, suspect=9),
+        Position(7, "topic-id", allowance=Allowance(-1.5, SINCE)),
         Position(7, "topic-id", tries=2, format=1, suspect=9, culprits=3, changelog="changelog-id"),
     ],
 )
@@ -23,7 +24,9 @@ def test_a_position_comes_back_from_its_offset_and_note(position):
 
 
 def test_a_note_fits_into_what_a_broker_takes():
-    assert len(Position(2**62, "x" * 40, Pending(2**62, SINCE)).note) < 4096  # offset.metadata.max.bytes
+    assert (
+        len(Position(2**62, "x" * 40, Pending(2**62, SINCE), allowance=Allowance(9999.999, SINCE)).note) < 4096
+    )  # offset.metadata.max.bytes
 
 
 @pytest.mark.parametrize("note", ["", "by hand", "7", "{}", "[]", "null", '{"topic": "id", "pending": 3}'])

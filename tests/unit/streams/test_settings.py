@@ -48,3 +48,9 @@ def test_what_is_no_duration_is_refused_in_one_line_that_says_what_to_write(vari
 
 def test_in_python_a_duration_is_a_number_or_a_timedelta():
     assert Settings(session=0.5).session == Settings(session=timedelta(seconds=0.5)).session == timedelta(seconds=0.5)
+
+
+@pytest.mark.parametrize("name", ["object_roots", "private_roots"])
+def test_roots_are_separated_by_commas(variable, name):
+    assert getattr(variable(name, " s3://a , file:///b,"), name) == ("s3://a", "file:///b")
+    assert getattr(variable(name, ""), name) == ()

@@ -1,5 +1,7 @@
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -118,6 +120,43 @@ def test_what_is_kept_for_ever_stays_when_the_disk_is_compacted(open_store):
     store._db.flush()
     store._db.compact_range(None, None)
     assert open_store().get_many([b"a"]) == [b"1"]
+
+
+def test_a_store_that_is_damaged_is_made_anew(tmp_path):
+    folder = tmp_path / "store"
+    with closing(Store(folder, CHANGELOG)) as store:
+        store.apply({b"a": b"1"}, 7)
+    (folder / "CURRENT").unlink()
+    (folder / "000099.log").touch()
+    with closing(Store(folder, CHANGELOG)) as store:
+        assert (store.offset, store.get_many([b"a"])) == (-1, [None])
+
+
+def test_who_is_killed_while_he_throws_a_store_away_leaves_none(tmp_path, monkeypatch):
+    folder = tmp_path / "store"
+
+    def killed(folder, **others):
+        (folder / "CURRENT").unlink(missing_ok=True)
+        if not others:
+            raise KeyboardInterrupt
+
+    with closing(Store(folder, CHANGELOG)) as store, monkeypatch.context() as patched:
+        store.apply({b"a": b"1"}, 7)
+        patched.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.clear()
+        store._db = SimpleNamespace(close=int)
+    with closing(Store(folder, CHANGELOG)) as store:
+        assert store.offset == -1
+        store.clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_a_store_that_another_has_is_left_alone(tmp_path, open_store):
+    open_store().apply({b"a": b"1"}, 7)
+    with pytest.raises(Exception, match="lock"):
+        Store(tmp_path / "store", CHANGELOG)
+    assert open_store().offset == 7
 
 
 def test_closing_it_says_nothing_of_whether_it_is_up_to_date(tmp_path, clock):

@@ -1,0 +1,96 @@
+"""file roots: a folder on this machine, read through obstore once every link is resolved."""
+
+import asyncio
+import errno
+import os
+import re
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from obstore.store import LocalStore
+
+from agents.photo.location import Location
+from agents.photo.store import Found
+from agents.photo.translated import chunks, translated
+from schemas.errors import Reason, Rejected, Unavailable
+
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+_Standing = tuple[int, int, int]
+"""Of a folder: device, inode, time of its last change (its own name, or what is in it)."""
+
+_NO_RIGHT = "safelight has no right to read the file at object_uri"
+
+
+class Folder:
+    """A folder and everything below it. See agents/photo/store.py."""
+
+    def __init__(self, root: Location, *, name: str) -> None:
+        """Raises OSError when there is no such folder."""
+        self._name = name
+        self._folder = Path("/", *root.segments).resolve(strict=True)
+        self._store = LocalStore(self._folder)
+
+    @asynccontextmanager
+    async def open(self, location: Location) -> AsyncIterator[Found]:
+        """See Store."""
+        standing, path = await asyncio.to_thread(self._find, location.segments)
+        try:
+            with translated(self._name):
+                answer = await self._store.get_async(path)
+        except Rejected as why:
+            await asyncio.to_thread(self._confirm, standing, why)
+            raise
+        yield Found(answer.meta["size"], chunks(self._name, answer))
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _find(self, segments: tuple[str, ...]) -> tuple[_Standing, str]:
+        """How the folder stands, and the file's path below it."""
+        standing = self._stand()
+        try:
+            return standing, _inside(self._name, self._folder, segments)
+        except Rejected as why:
+            self._confirm(standing, why)
+            raise
+
+    def _stand(self) -> _Standing:
+        """Raises Unavailable when the folder cannot be read."""
+        try:
+            status = self._folder.stat()
+        except OSError as error:
+            raise Unavailable(self._name, "the folder cannot be read") from error
+        if not stat.S_ISDIR(status.st_mode) or not os.access(self._folder, os.R_OK | os.X_OK):
+            raise Unavailable(self._name, "the folder cannot be read")
+        return status.st_dev, status.st_ino, status.st_ctime_ns
+
+    def _confirm(self, standing: _Standing, why: Rejected) -> None:
+        """Raises Unavailable when the folder is not as it was: it went away, or came back, while the file was looked for."""
+        if self._stand() != standing:
+            raise Unavailable(self._name, "the folder changed meanwhile") from why
+
+
+def _inside(root: str, folder: Path, segments: tuple[str, ...]) -> str:
+    """The path below the folder of a readable file, links resolved. Raises Rejected, also for a link that leads out."""
+    try:
+        file = Path("/", *segments).resolve(strict=True)
+        mode = file.stat().st_mode
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle, before Python 3.13
+        if isinstance(error, PermissionError):
+            raise Rejected(Reason.OBJECT_NOT_ALLOWED, _NO_RIGHT) from error
+        if isinstance(error, OSError) and error.errno not in _NOT_THERE:
+            raise Unavailable(root, "the folder cannot be read") from error
+        raise Rejected(Reason.OBJECT_MISSING, "there is no file at object_uri") from error
+    if not file.is_relative_to(folder):
+        raise Rejected(Reason.OBJECT_NOT_ALLOWED, "object_uri is a link that leads out of its object root")
+    if not stat.S_ISREG(mode):
+        raise Rejected(Reason.OBJECT_NOT_ALLOWED, "object_uri is no file")
+    if not os.access(file, os.R_OK):
+        raise Rejected(Reason.OBJECT_NOT_ALLOWED, _NO_RIGHT)
+    if re.search(r"#\d+$", file.name):
+        raise Rejected(
+            Reason.OBJECT_NOT_ALLOWED, "a file's name must not end in # and digits: obstore keeps these for itself"
+        )
+    return str(file.relative_to(folder))
