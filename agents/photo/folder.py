@@ -29,8 +29,10 @@ class Folder:
     def __init__(self, root: Location, *, name: str) -> None:
         """Raises OSError when there is no such folder."""
         self._name = name
-        self._folder = Path("/", *root.segments).resolve(strict=True)
+        self._root = Path("/", *root.segments)
+        self._folder = self._root.resolve(strict=True)
         self._store = LocalStore(self._folder)
+        self._identity = _identity(self._folder.stat())
 
     @asynccontextmanager
     async def open(self, location: Location) -> AsyncIterator[Found]:
@@ -59,17 +61,26 @@ class Folder:
     def _stand(self) -> _Standing:
         """Raises Unavailable when the folder cannot be read."""
         try:
-            status = self._folder.stat()
-        except OSError as error:
+            folder = self._root.resolve(strict=True)
+            status = folder.stat()
+        except (OSError, RuntimeError) as error:
             raise Unavailable(self._name, "the folder cannot be read") from error
+        if folder != self._folder or _identity(status) != self._identity:  # not mounted, say
+            raise Unavailable(
+                self._name, "it is another folder than when the worker started: if that is meant, start it again"
+            )
         if not stat.S_ISDIR(status.st_mode) or not os.access(self._folder, os.R_OK | os.X_OK):
             raise Unavailable(self._name, "the folder cannot be read")
-        return status.st_dev, status.st_ino, status.st_ctime_ns
+        return *_identity(status), status.st_ctime_ns
 
     def _confirm(self, standing: _Standing, why: Rejected) -> None:
         """Raises Unavailable when the folder is not as it was: it went away, or came back, while the file was looked for."""
         if self._stand() != standing:
             raise Unavailable(self._name, "the folder changed meanwhile") from why
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _inside(root: str, folder: Path, segments: tuple[str, ...]) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import traceback
 from datetime import timedelta
+from types import SimpleNamespace
 from urllib.parse import unquote
 
 import pytest
@@ -70,6 +71,21 @@ async def test_an_event_chooses_only_the_key(bucket, web):
 async def test_what_the_store_does_not_have_is_missing(bucket, web, status):
     web.statuses[KEY] = status
     assert (await bucket.rejection(f"{ROOT}/a.jpg"))[0] is Reason.OBJECT_MISSING
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "<Code>NoSuchBucket<%2FCode>",
+        "<Code>KeyTooLongError<%2FCode>",
+        "Received redirect without LOCATION",
+        "Server returned non-2xx status code: 503",
+        "  Debug source:   status: 503,",
+    ],
+)
+async def test_a_key_that_imitates_an_answer_is_only_a_key(bucket, web, name):
+    web.statuses = SimpleNamespace(get=lambda *_: 404)
+    assert (await bucket.rejection(f"{ROOT}/{name}"))[0] is Reason.OBJECT_MISSING
 
 
 @pytest.mark.parametrize("status", [400, 401, 408, 429, 500, 502, 503])

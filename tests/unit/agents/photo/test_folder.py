@@ -99,3 +99,18 @@ async def test_a_root_that_was_away_for_a_moment_is_unavailable(folder, objects,
     monkeypatch.setattr("agents.photo.folder._inside", away)
     with pytest.raises(Unavailable, match="changed meanwhile"):
         await objects(folder.as_uri()).read(f"{folder.as_uri()}/2026/a b.jpg")
+
+
+@pytest.mark.parametrize("how", ["not mounted", "switched"])
+async def test_another_folder_in_the_root_s_place_is_no_root(folder, objects, how):
+    root = folder.with_name("root")
+    if how == "switched":
+        root.symlink_to(folder)
+    else:
+        folder.rename(root)
+    reader = objects(root.as_uri())
+    assert await reader.read(f"{root.as_uri()}/2026/a b.jpg") == PHOTO
+    root.rename(root.with_name("away"))
+    root.mkdir()
+    with pytest.raises(Unavailable, match="start it again"):
+        await reader.read(f"{root.as_uri()}/2026/a b.jpg")
