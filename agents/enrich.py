@@ -11,7 +11,7 @@ from typing import Protocol
 
 from agents.batch import Batch, Output, Result, State
 from agents.measure import Measure
-from agents.photo.decoders import Decoders, Limits, Prepared
+from agents.photo.decoders import Decoders, Limits
 from agents.photo.fetch import Objects
 from agents.photo.room import Room
 from agents.rejection import rejection
@@ -147,17 +147,21 @@ class _Looking:
         """Seen by every model; whatever is unavailable is waited out."""
         root, location = self._objects.find(photo.object_uri)
 
-        async def prepared() -> Prepared:
-            # The room is given back while an attempt waits for the next: a root that is down takes none from the others.
-            async with self._room.take(photo.size_bytes):
+        async def fetched() -> tuple[bytes, AsyncExitStack]:
+            """The object, and the room that it takes."""
+            # It is given back while an attempt waits for the next: a root that is down takes none from the others.
+            async with AsyncExitStack() as held:
+                await held.enter_async_context(self._room.take(photo.size_bytes))
                 data = await self._objects.read(
                     root, location, size_bytes=photo.size_bytes, sha256=photo.content_sha256
                 )
-                seen, seconds = await self._decoders_back(partial(self._decoders.prepare, data))
-            self._measure.observe(metrics.DECODE, seconds)
-            return seen
+                return data, held.pop_all()
 
-        shown = await self._roots_back[root.name](prepared)
+        data, held = await self._roots_back[root.name](fetched)
+        async with held:
+            shown, seconds = await self._decoders_back(partial(self._decoders.prepare, data))
+            del data
+        self._measure.observe(metrics.DECODE, seconds)
         results = await together(
             self._server_back(partial(self._server.ask, model, tensors))
             for model, tensors in zip(self._models, shown.inputs, strict=True)

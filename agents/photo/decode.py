@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pi_heif
-from PIL import AvifImagePlugin, Image, ImageCms, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageCms, UnidentifiedImageError, features
 
 from schemas.errors import Reason, Rejected
 
@@ -90,6 +90,15 @@ class Picture:
     width: int
     height: int
     media_type: str
+
+
+def check_formats() -> None:
+    """Load what every format needs. Raises ImportError when one cannot be read."""
+    Image.init()
+    missing = [name for name in _OPENED if name not in Image.OPEN]
+    missing += [name for name in ("webp", "avif", "jpg", "zlib") if not features.check(name)]
+    if missing:
+        raise ImportError(f"Pillow cannot read {', '.join(missing)}: install it again")
 
 
 def decode(data: bytes, *, short_side: int) -> Picture:

@@ -32,7 +32,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from agents.photo.decode import MEDIA_TYPES, Picture, decode
+from agents.photo.decode import MEDIA_TYPES, Picture, check_formats, decode
 from agents.vision.model import Model
 from agents.vision.models import MODELS
 from schemas.errors import Reason, Rejected
@@ -94,13 +94,14 @@ def _end_with(parent: int) -> None:
 
 
 def _serve(models: Sequence[Model], cpu_seconds: int) -> None:
+    check_formats()  # which Pillow would look for at the first photo, and pass over in silence what it cannot load
     known = layouts(models)
     with socket.socket(fileno=sys.stdin.fileno()) as channel, contextlib.suppress(EOFError):
         channel.sendall(READY)
         while True:
+            _allow(cpu_seconds)  # before the photo comes, lest what the last one has left ends it
             [size] = REQUEST.unpack(_received(channel, REQUEST.size))
             data = _received(channel, size)
-            _allow(cpu_seconds)
             for part in _answer(data, models, known):
                 channel.sendall(part)
 

@@ -256,9 +256,12 @@ class _Decoder:
     def wait_ready(self) -> None:
         """Until it takes photos. Raises _Died."""
         if not self._ready:
-            with self._watched(_START_SECONDS) as end:
-                if self._received(len(READY), end) != READY:
-                    raise _Nonsense
+            try:
+                with self._watched(_START_SECONDS) as end:
+                    if self._received(len(READY), end) != READY:
+                        raise _Nonsense
+            except Rejected as why:  # it had no photo yet
+                raise _Died(f"{why.detail.removeprefix('decoder ')} before it had a photo") from why
             self._ready = True
 
     def prepare(self, data: bytes) -> Prepared:

@@ -13,7 +13,7 @@ import pytest
 
 from agents.life import Life
 from agents.photo.decode import decode
-from agents.photo.decoder import ANSWER, BUG, LONGEST_TEXT, PREPARED, READY, REJECTED
+from agents.photo.decoder import ANSWER, BUG, LONGEST_TEXT, NO_MEMORY, PREPARED, READY, REJECTED
 from agents.photo.decoders import Decoders, Limits
 from agents.vision.scene_label import SCENE_LABEL
 from schemas.errors import Reason, Rejected, Unavailable
@@ -271,7 +271,15 @@ async def test_a_bug_in_a_decoder_is_raised_with_its_place():
         await decoders.prepare(PHOTO)
 
 
-@pytest.mark.parametrize("command", [["/bin/false"], [sys.executable, "-c", "print('hello')"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["/bin/false"],
+        [sys.executable, "-c", "print('hello')"],
+        [sys.executable, "-c", f"raise SystemExit({NO_MEMORY})"],
+        [sys.executable, "-c", "import os; os.kill(os.getpid(), 24)"],  # SIGXCPU
+    ],
+)
 async def test_decoders_that_do_not_start_are_unavailable_and_no_photo_is_to_blame(command):
     with Decoders([SCENE_LABEL], 1, command=command) as decoders:
         for _ in range(3):
