@@ -34,7 +34,7 @@ class Expected(NamedTuple):
 class Fault(NamedTuple):
     """What is wrong with a position, in words that follow its name.
 
-    `to`: what to accept instead, "" where nothing helps; `otherwise`: what else could be accepted, and how to choose.
+    `to`: what to accept instead, "" where nothing helps but to forget the state; `otherwise`: what else could be accepted, and how to choose.
     """
 
     what: str
@@ -101,8 +101,8 @@ def overdue(first: int, pending: Pending, longest: timedelta) -> Fault:
 def refusal(group: str, topic: str, partition: int, fault: Fault) -> StrangeWorld:
     """The line with which a worker ends."""
     said = f"the position of {group} in {topic}-{partition} {fault.what}"
-    if not fault.to:
-        return StrangeWorld(said)
     agent = group.rpartition("safelight-")[2]
-    accept = f"safelight offsets accept {agent} --topic {topic} --partition {partition} --to {fault.to}"
+    accept = f"safelight offsets accept {agent} --topic {topic} --partition {partition} --to {fault.to or 'here'}"
+    if not fault.to:
+        return StrangeWorld(f"{said} (`safelight offsets` shows it), or begin with no state: `{accept} --forget`")
     return StrangeWorld(f"{said}: `safelight offsets` shows it, and `{accept}` accepts it{fault.otherwise}")

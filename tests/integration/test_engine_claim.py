@@ -152,7 +152,7 @@ def test_a_state_of_a_newer_format_is_refused_and_what_it_takes_is_a_newer_versi
     put(settings, 5)
     newer = claim(changelog=replace(changelog, format=2))
     transact(newer, replace(newer.position, offset=2))
-    with pytest.raises(StrangeWorld, match=r"format 2, and this safelight reads 1: use a newer safelight$"):
+    with pytest.raises(StrangeWorld, match=r"format 2, and this safelight reads 1: use a newer safelight"):
         claim(changelog=changelog)
 
 

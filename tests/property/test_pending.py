@@ -14,7 +14,7 @@ from schemas.tables import Rows, Table
 from streams.position import Position
 from streams.step import Step
 from tests.property.machine import LEAST, events, holds, is_refuted, promised
-from tests.property.workers import OPERATOR, Workers, accidents
+from tests.property.workers import MOST_BOUNDARIES, OPERATOR, Workers, accidents
 from tests.support.batches import Counted
 from tests.support.fake_clickhouse import Server, Writer
 from tests.support.mutants import Mutant
@@ -92,7 +92,9 @@ class PendingRanges(Workers):
 
         return code.pending.PendingTask(
             claim,
-            code.pending.Sink(work, Writer(self.server, process.pause), Retry("clickhouse", sleep=no_time), culprit),
+            code.pending.Sink(
+                work, Writer(self.server, process.pause), Retry("clickhouse", sleep=no_time), culprit, self.entries
+            ),
             topic=self.topic,
             read=lambda *place: code.pending.read_range(name, *place),
             longest=LONGEST,
@@ -102,6 +104,14 @@ class PendingRanges(Workers):
             clock=self.now,
             reached=process.reached,
         )
+
+    async def entries(self, topic, partition):
+        """As sinks/clickhouse/entries.py does it."""
+        return ALL.name if self.entered() else ""
+
+    def entered(self):
+        """The numbers in the table that are of this topic, not of one of the same name that is gone."""
+        return Counter(self.server.table(ALL.name)[0].rows) - Counter(self.earlier)
 
     def now(self):
         return datetime.fromtimestamp(self.loop.now, UTC)
@@ -114,6 +124,7 @@ class PendingRanges(Workers):
             a_long_time_passes=(1,),
             an_operator_leaves_out_what_is_overdue=(1,),
             the_topic_is_made_anew=(1, st.integers(0, 2)),
+            the_position_is_away=(1, st.integers(1, 2)),
         )
     )
     def happens(self, event):
@@ -159,6 +170,22 @@ class PendingRanges(Workers):
         self.broker.positions.clear()
         self.generation += 1
         self.feed_some()
+
+    def the_position_is_away(self, size):
+        """It has expired, and no worker goes on, until an operator puts it back."""
+        had = self.entered()
+        for worker in self.workers.values():
+            self.end(worker)
+        positions = dict(self.broker.positions)
+        self.broker.positions.clear()
+        for _ in range(MOST_BOUNDARIES):
+            self.works(0, size, 1, 0)
+        has = self.entered()
+        promised("nobody goes on where rows are and a position is not", not had or has == had, had, has)
+        for worker in self.workers.values():
+            self.end(worker)
+        if had:
+            self.broker.positions |= positions
 
     def expected(self):
         """The numbers before the committed position, and those that may be in the tables because they are pending."""
@@ -212,6 +239,7 @@ MUTANTS = {
     "a rejection is repeated as one": [Mutant("pending", "pending = replace(pending, culprit=made.culprit)")],
     "a token is the same for the same rows": [Mutant("pending", "source.topic_id", "time.monotonic_ns()")],
     "a token is another for another topic": [Mutant("pending", "source.topic_id", "''")],
+    "where rows are, a position has to be": [Mutant("pending", "await self._check_begun()")],
     "what is pending for too long is not inserted": [Mutant("pending", "self._check_age()")],
     "only committed records are read again": [Mutant("standalone", "'read_committed'", "'read_uncommitted'")],
     "a claim is a fence": [

@@ -69,6 +69,7 @@ class States(Machine):
             a_day_passes=(2,),
             is_cleaned=(1,),
             is_made_anew=(1, st.booleans()),
+            loses_its_end=(1, st.integers(1, 6)),
         )
     )
     def happens(self, event):
@@ -163,6 +164,17 @@ class States(Machine):
             self.broker.feed(CHANGELOG, [(b"a", b"4")] * 20)  # by a worker elsewhere
             self.topics += 1
 
+    def loses_its_end(self, offsets):
+        """While all workers stand, and before it is cleaned: what others write in its place would hide it, or what is missing already."""
+        log = self.broker.log(CHANGELOG)
+        if len(log.entries) < len(log.history):
+            return
+        for slot in self.slots:
+            self.kill(slot)
+        log.lose(offsets)
+        for number in range(2):
+            self.opens(number, 100)
+
     # The promise
 
     def look(self):
@@ -256,6 +268,7 @@ MUTANTS = {
     "a store that was away for long is thrown away": [
         Mutant("state", "away >= _LONGEST_AWAY.total_seconds()", "False")
     ],
+    "a store that is ahead of its changelog is thrown away": [Mutant("state", "store.offset >= end", "False")],
     "the mark is in the same write as the changes": [
         Mutant("state", MARKED, "self._db.put(_MARK, json.dumps(mark).encode())")
     ],

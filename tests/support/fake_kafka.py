@@ -103,6 +103,12 @@ class Log:
         self.low = next((entry.offset for entry in self.entries if entry.at >= before or entry.within), self.next)
         self.entries = [entry for entry in self.entries if entry.offset >= self.low]
 
+    def lose(self, offsets: int) -> None:
+        """What an election of a leader that was behind does: the log's end goes."""
+        self.next = max(self.low, self.next - offsets)
+        self.entries = [entry for entry in self.entries if entry.offset < self.next]
+        self.history = [entry for entry in self.history if entry.offset < self.next]
+
 
 class Broker:
     """The broker, and the coordinators of transactions and groups. Its clock is an argument: seconds."""

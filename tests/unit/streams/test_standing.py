@@ -69,7 +69,10 @@ def test_a_refusal_is_one_line_with_both_commands():
     )
 
 
-def test_what_only_a_newer_version_mends_names_nothing_to_accept():
+def test_what_only_a_newer_version_mends_can_be_forgotten():
     line = str(refusal("safelight-admit", "photos.events", 3, standing(7, format=3).fault))
-    assert line.endswith("use a newer safelight")
-    assert "accept" not in line
+    assert line == (
+        "the position of safelight-admit in photos.events-3 came with a state of format 3, and this safelight reads 2: use a newer "
+        "safelight (`safelight offsets` shows it), or begin with no state: `safelight offsets accept admit --topic photos.events "
+        "--partition 3 --to here --forget`"
+    )
