@@ -100,11 +100,16 @@ def _numeric(node: Any) -> Any:
         return [_numeric(item) for item in node]
     if isinstance(node, dict):
         return {
-            key: _numeric(value) if key != "default" else value
+            key: _numeric(value) if key != "default" else _default(value, node["type"])
             for key, value in node.items()
             if key != "logicalType" and not key.startswith("__")
         }
     return node
+
+
+def _default(value: Any, kind: Any) -> Any:
+    """fastavro gives what a reader's field begins with as it stands; of bytes that is text (Avro 1.12, Complex types, Records)."""
+    return value.encode("latin-1") if kind == "bytes" else value
 
 
 # Dataclasses to what fastavro knows, and back

@@ -75,18 +75,61 @@ class Label:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Region:
+    """Where one thing is in the photo: fractions 0 to 1 of its width and height as shown; `name` and `score` as in Label.
+
+    `points`: x, y of each key point in turn, in the model's order (corners of a line of text, eyes of a face); `text`: what is written.
+    """
+
+    name: str
+    score: float
+    left: float
+    top: float
+    width: float
+    height: float
+    points: Sequence[float] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelResult:
-    """What one model saw: labels, most confident first; embedding: float32, little-endian, of length 1 (L2), or empty."""
+    """What one model saw: labels and regions, most confident first; embedding: float32, little-endian, of length 1 (L2), or empty."""
 
     model: str
     version: str
     labels: Sequence[Label] = ()
     embedding: bytes = b""
+    regions: Sequence[Region] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Camera:
+    """What the camera wrote about a photo (EXIF); None is what it does not say, or not so that it can be true.
+
+    `taken_at`: UTC; without `utc_offset_minutes` what the camera's clock showed, taken for UTC, for lack of better.
+    """
+
+    taken_at: datetime | None = None
+    utc_offset_minutes: int | None = None
+    latitude: float | None = None  # degrees, north positive
+    longitude: float | None = None  # degrees, east positive
+    altitude_metres: float | None = None  # above the sea
+    make: str | None = None
+    model: str | None = None
+    lens: str | None = None
+    exposure_seconds: float | None = None
+    aperture: float | None = None  # f-number
+    iso: int | None = None
+    focal_length_millimetres: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoEnriched:
-    """What was seen in a photo; `missing` names the models that have not answered."""
+    """What was seen in a photo; `missing` names the models that have not answered.
+
+    `pdq`: 32 bytes of which nearly the same pictures share most, and `pdq_quality`, 0 to 100, how much there was to be told apart
+    (agents/photo/pdq.py); `sharpness`: agents/photo/sharpness.py. Empty and 0 in records of versions that did not look.
+    """
 
     event_id: str
     photo_id: str
@@ -109,6 +152,10 @@ class PhotoEnriched:
     models: Sequence[ModelResult]
     missing: Sequence[str] = ()
     worker_version: str
+    camera: Camera | None = None
+    pdq: bytes = b""
+    pdq_quality: int = 0
+    sharpness: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from schemas.events import (
     Bucket,
+    Camera,
     DeadLetter,
     Label,
     Metric,
@@ -15,6 +16,7 @@ from schemas.events import (
     PhotoGrouped,
     PhotoRejected,
     PhotoUploaded,
+    Region,
     Root,
 )
 
@@ -80,11 +82,48 @@ _SEEN: dict[str, Any] = {
     "height": 400,
     "models": [
         ModelResult(
-            model="scene_label", version="1", labels=[Label("espresso", 0.9375)], embedding=vector(0.6015625, 0.796875)
-        )
+            model="scene_label",
+            version="1",
+            labels=[Label("espresso", 0.9375)],
+            embedding=vector(0.6015625, 0.796875),
+            regions=[],
+        ),
+        ModelResult(
+            model="face_detect",
+            version="1",
+            labels=[],
+            regions=[
+                Region(
+                    name="face",
+                    score=0.75,
+                    left=0.25,
+                    top=0.125,
+                    width=0.5,
+                    height=0.375,
+                    points=[0.375, 0.25, 0.5, 0.25],
+                )
+            ],
+        ),
     ],
     "missing": [],
     "worker_version": "0.1.0",
+    "camera": Camera(
+        taken_at=NOON - timedelta(days=30),
+        utc_offset_minutes=-210,
+        latitude=48.85837,
+        longitude=2.294481,
+        altitude_metres=35.5,
+        make="Apple",
+        model="iPhone 16",
+        lens="back camera",
+        exposure_seconds=0.008,
+        aperture=1.5,
+        iso=64,
+        focal_length_millimetres=6.75,
+    ),
+    "pdq": bytes(range(32, 64)),
+    "pdq_quality": 88,
+    "sharpness": 412.5,
 }
 _REJECTION: dict[str, Any] = {
     "stage": "enrich",
