@@ -18,7 +18,7 @@ from agents.rejection import rejection
 from agents.retry import Retry
 from agents.together import together
 from agents.vision import triton as vision
-from agents.vision.model import Model
+from agents.vision.model import Frame, Model
 from agents.vision.models import MODELS
 from schemas import metrics
 from schemas.errors import Rejected, StrangeWorld
@@ -163,7 +163,7 @@ class _Looking:
             del data
         self._measure.observe(metrics.DECODE, seconds)
         results = await together(
-            self._server_back(partial(self._server.ask, model, tensors))
+            self._server_back(partial(self._server.ask, model, tensors, Frame(shown.width, shown.height)))
             for model, tensors in zip(self._models, shown.inputs, strict=True)
         )
         return Seen(shown.media_type, shown.width, shown.height, results)

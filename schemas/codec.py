@@ -79,8 +79,7 @@ def _forms() -> dict[bytes, _Form]:
     """By what the events begin with."""
     numeric: dict[int, registry.Schema] = {}
     for number, schema in registry.schemas_by_id().items():
-        parsed: Any = fastavro.parse_schema(_numeric(schema))
-        numeric[number] = parsed
+        numeric[number] = _with_bytes(fastavro.parse_schema(_numeric(schema)))
     forms = {}
     for number, schema in numeric.items():
         kind = _CLASSES[schema["name"]]
@@ -100,16 +99,23 @@ def _numeric(node: Any) -> Any:
         return [_numeric(item) for item in node]
     if isinstance(node, dict):
         return {
-            key: _numeric(value) if key != "default" else _default(value, node["type"])
+            key: _numeric(value) if key != "default" else value
             for key, value in node.items()
             if key != "logicalType" and not key.startswith("__")
         }
     return node
 
 
-def _default(value: Any, kind: Any) -> Any:
-    """fastavro gives what a reader's field begins with as it stands; of bytes that is text (Avro 1.12, Complex types, Records)."""
-    return value.encode("latin-1") if kind == "bytes" else value
+def _with_bytes(node: Any) -> Any:
+    """A parsed schema whose defaults of bytes are bytes: Avro writes them as text, and fastavro gives them as they stand."""
+    if isinstance(node, list):
+        return [_with_bytes(item) for item in node]
+    if isinstance(node, dict):
+        copy = {key: _with_bytes(value) for key, value in node.items()}
+        if node.get("type") == "bytes" and "default" in node:
+            copy["default"] = node["default"].encode("latin-1")
+        return copy
+    return node
 
 
 # Dataclasses to what fastavro knows, and back

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +14,21 @@ Tensors: TypeAlias = Mapping[str, npt.NDArray[np.float32]]
 """Inputs or outputs by their names in the model's config.pbtxt; the first dimension counts photos and is 1."""
 
 
+class Frame(NamedTuple):
+    """Size, in pixels, of the picture that a model's inputs were made of: the photo upright, and smaller where that serves."""
+
+    width: int
+    height: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A model that Triton serves, and how a photo is shown to it.
 
     `name` and `version` are Triton's. `short_side`: how many pixels the shorter side of a picture must have for it at
     least (a smaller photo comes as it is). `outputs`: name and shape of each output for one photo. `prepare` makes the
-    inputs; `read` makes sense of outputs whose shapes are right and which are all finite numbers.
+    inputs; `read` makes sense of outputs whose shapes are right and which are all finite numbers, by the frame
+    where it says where things are.
     """
 
     name: str
@@ -28,4 +36,4 @@ class Model:
     short_side: int
     outputs: Mapping[str, tuple[int, ...]]
     prepare: Callable[[Picture], Tensors]
-    read: Callable[[Tensors], ModelResult]
+    read: Callable[[Tensors, Frame], ModelResult]

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from agents.photo.decode import Picture
-from agents.vision.model import Model, Tensors
+from agents.vision.model import Frame, Model, Tensors
 from schemas.events import Label, ModelResult
 
 _NAMES = Path(__file__).with_suffix(".txt").read_text().splitlines()
@@ -30,7 +30,8 @@ def _prepare(picture: Picture) -> Tensors:
     return {"image": np.ascontiguousarray(values.transpose(2, 0, 1)[np.newaxis])}
 
 
-def _read(outputs: Tensors) -> ModelResult:
+def _read(outputs: Tensors, frame: Frame) -> ModelResult:
+    del frame  # labels are of the whole picture
     [probabilities] = outputs["probs"]
     [embedding] = outputs["embedding"]
     best = np.argsort(-probabilities, kind="stable")[:_TOP]

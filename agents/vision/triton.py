@@ -12,7 +12,7 @@ from tritonclient.utils import InferenceServerException
 
 from agents.life import Life, life
 from agents.measure import Measure
-from agents.vision.model import Model, Tensors
+from agents.vision.model import Frame, Model, Tensors
 from schemas import metrics
 from schemas.errors import StrangeWorld, Unavailable
 from schemas.events import ModelResult
@@ -50,8 +50,8 @@ class Triton:
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._life = Life()  # of the queues for a turn
 
-    async def ask(self, model: Model, tensors: Tensors) -> ModelResult:
-        """What the model sees in one photo. One request: Triton makes batches of those that come together.
+    async def ask(self, model: Model, tensors: Tensors, frame: Frame) -> ModelResult:
+        """What the model sees in one photo, of which `tensors` are its inputs. One request: Triton makes batches of those that come together.
 
         Raises Unavailable, after 20 s at most (not counting the wait for a turn). Raises StrangeWorld when the server's
         model is not the one that was declared.
@@ -70,7 +70,7 @@ class Triton:
         finally:
             turns.release()
             self._life.sign()
-        return model.read(_checked(model, answer))
+        return model.read(_checked(model, answer), frame)
 
     async def _infer(
         self, model: Model, inputs: list[InferInput], outputs: list[InferRequestedOutput]

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from agents.photo.decode import Picture
+from agents.vision.model import Frame
 from agents.vision.scene_label import SCENE_LABEL
 from tests.support.reference import MODEL
 
 pytestmark = pytest.mark.unit
+
+FRAME = Frame(640, 480)
 
 
 def picture(pixels):
@@ -52,14 +55,14 @@ def answer(**probabilities):
 
 
 def test_the_five_most_probable_labels_are_read_most_probable_first():
-    result = SCENE_LABEL.read(answer(espresso=0.5, cup=0.2, daisy=0.1, bee=0.05, ant=0.04, tench=0.01))
+    result = SCENE_LABEL.read(answer(espresso=0.5, cup=0.2, daisy=0.1, bee=0.05, ant=0.04, tench=0.01), FRAME)
     assert [label.name for label in result.labels] == ["espresso", "cup", "daisy", "bee", "ant"]
     assert [label.score for label in result.labels] == pytest.approx([0.5, 0.2, 0.1, 0.05, 0.04])
     assert (result.model, result.version) == ("scene_label", "1")
 
 
 def test_the_embedding_has_length_1():
-    embedding = np.frombuffer(SCENE_LABEL.read(answer()).embedding, "<f4")
+    embedding = np.frombuffer(SCENE_LABEL.read(answer(), FRAME).embedding, "<f4")
     assert list(embedding[:3]) == pytest.approx([0.6, 0.8, 0])
     assert len(embedding) == 1280
 
@@ -68,7 +71,7 @@ def test_names_are_those_that_the_served_model_comes_with():
     """Agents have a copy of their own: they do not know of the repository that Triton serves."""
     served = (MODEL / "labels.txt").read_text().splitlines()
     read = [
-        SCENE_LABEL.read({"probs": np.eye(1000, dtype=np.float32)[n : n + 1], "embedding": np.ones((1, 1280))})
+        SCENE_LABEL.read({"probs": np.eye(1000, dtype=np.float32)[n : n + 1], "embedding": np.ones((1, 1280))}, FRAME)
         for n in range(1000)
     ]
     assert [result.labels[0].name for result in read] == served
