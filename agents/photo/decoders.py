@@ -35,7 +35,6 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.life import Life, life
-from agents.photo.decode import MEDIA_TYPES, MOST_PIXELS
 from agents.photo.decoder import (
     ANSWER,
     BUG,
@@ -49,6 +48,7 @@ from agents.photo.decoder import (
     REQUEST,
     layouts,
 )
+from agents.photo.facts import LONGEST, Facts, unpack
 from agents.vision.model import Model, Tensors
 from schemas.errors import Reason, Rejected, Unavailable
 
@@ -83,11 +83,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A photo as models are shown it: `inputs` for each model. `width` and `height` are the photo's own, upright."""
+    """A photo as models are shown it: `inputs` for each model."""
 
-    media_type: str
-    width: int
-    height: int
+    facts: Facts
     inputs: Sequence[Tensors]
 
 
@@ -269,16 +267,21 @@ class _Decoder:
         with self._watched(self._wall_seconds) as end:
             self._send(REQUEST.pack(len(data)), end)
             self._send(data, end)
-            kind, index, *numbers = ANSWER.unpack(self._received(ANSWER.size, end))
-            if kind == PREPARED and index < len(MEDIA_TYPES) and 1 <= math.prod(numbers) <= MOST_PIXELS:
-                height, width = numbers
-                return Prepared(MEDIA_TYPES[index], width, height, self._inputs(end))
-            if kind in (REJECTED, BUG) and index < len(REASONS) and numbers[0] <= LONGEST_TEXT:
-                text = self._received(numbers[0], end).decode(errors="replace")
+            kind, index, size = ANSWER.unpack(self._received(ANSWER.size, end))
+            if kind == PREPARED and size <= LONGEST:
+                return Prepared(self._facts(size, end), self._inputs(end))
+            if kind in (REJECTED, BUG) and index < len(REASONS) and size <= LONGEST_TEXT:
+                text = self._received(size, end).decode(errors="replace")
                 if kind == REJECTED:
                     raise Rejected(REASONS[index], "".join(char if char.isprintable() else "?" for char in text))
                 raise RuntimeError(f"in a decoder:\n{text}")
             raise _Nonsense
+
+    def _facts(self, size: int, end: float) -> Facts:
+        try:
+            return unpack(self._received(size, end))
+        except ValueError as error:
+            raise _Nonsense from error
 
     def _inputs(self, end: float) -> list[Tensors]:
         return [{name: self._tensor(shape, end) for name, shape in layout.items()} for layout in self._layouts]
