@@ -18,7 +18,7 @@ from schemas.instants import instant, milliseconds
 _HASHED_PIXELS = 256
 """On the shorter side: pictures of one size can be compared, and PDQ costs 3 ms, not 2 s as on 12 megapixels; of 256 bits it moves 8."""
 
-_HEAD = struct.Struct("<B4I32sBd9d")
+_HEAD = struct.Struct("<B4I32sBf9d")
 _NUMBERS = (
     "taken_at",
     "utc_offset_minutes",
@@ -65,7 +65,7 @@ def facts(picture: Picture) -> Facts:
         height=picture.height,
         frame=Frame(width, height),
         pdq=pdq(small),
-        sharpness=sharpness(small),
+        sharpness=float(np.float32(sharpness(small))),  # as events carry it
         camera=picture.camera if picture.camera != Camera() else None,
     )
 
