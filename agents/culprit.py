@@ -23,6 +23,7 @@ from schemas.events import (
     PhotoGrouped,
     PhotoRejected,
     PhotoUploaded,
+    PhotoWaiting,
     Root,
 )
 from schemas.partitioning import partition_of
@@ -85,6 +86,17 @@ async def of_enrich(batch: Batch, state: State, detail: str, *, version: str, cl
     del state
     [photo] = batch.deliveries(PhotoAdmitted)
     rejected = _internal(photo.event, "enrich", detail, clock(), version)
+    measure.count(metrics.REJECTED, reason=rejected.reason)
+    return Result([Output(ENRICHED, rejected.owner_id.encode(), rejected)])
+
+
+async def of_resume(batch: Batch, state: State, detail: str, *, version: str, clock: Clock, measure: Measure) -> Result:
+    """A PhotoRejected; nothing when something was seen in the photo, which stays as it is."""
+    del state
+    [waiting] = batch.deliveries(PhotoWaiting)
+    if waiting.event.seen:
+        return Result()
+    rejected = _internal(waiting.event.photo, "resume", detail, clock(), version)
     measure.count(metrics.REJECTED, reason=rejected.reason)
     return Result([Output(ENRICHED, rejected.owner_id.encode(), rejected)])
 

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     WRONG_SHA256 = "wrong_sha256"
     NOT_A_PHOTO = "not_a_photo"
     DAMAGED_PHOTO = "damaged_photo"
+    NEVER_SEEN = "never_seen"
     INTERNAL_ERROR = "internal_error"
 
     @property
@@ -48,6 +49,7 @@ _ADVICE = {
     Reason.WRONG_SHA256: "Compute content_sha256 over the very bytes stored at object_uri.",
     Reason.NOT_A_PHOTO: "Upload a photo; the bytes are of no image format that safelight reads.",
     Reason.DAMAGED_PHOTO: "Upload the file again: it is cut short or damaged.",
+    Reason.NEVER_SEEN: "What the detail names was away for as long as safelight waits: redrive the photo when it is back.",
     Reason.INTERNAL_ERROR: "A fault of safelight: report it, and redrive the photo after the fix.",
 }
 

@@ -34,7 +34,7 @@ import numpy.typing as npt
 
 from agents.photo.decode import MEDIA_TYPES, Picture, check_formats, decode
 from agents.photo.facts import facts, pack
-from agents.vision.model import Model
+from agents.vision.model import Model, frame_of
 from agents.vision.models import MODELS
 from schemas.errors import Reason, Rejected
 
@@ -129,7 +129,7 @@ def _answer(data: bytes, models: Sequence[Model], known: Sequence[Layout]) -> It
     errno_of_c.value = 0
     try:
         picture = decode(data, short_side=max(model.short_side for model in models))
-        said = pack(facts(picture))
+        said = pack(facts(picture), frame_of(picture))
         inputs = [model.prepare(picture) for model in models]
         tensors = [_raw(inputs[n][name], shape) for n, layout in enumerate(known) for name, shape in layout.items()]
     except MemoryError:

@@ -49,7 +49,7 @@ from agents.photo.decoder import (
     layouts,
 )
 from agents.photo.facts import LONGEST, Facts, unpack
-from agents.vision.model import Model, Tensors
+from agents.vision.model import Frame, Model, Tensors
 from schemas.errors import Reason, Rejected, Unavailable
 
 _LOG = logging.getLogger(__name__)
@@ -83,9 +83,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A photo as models are shown it: `inputs` for each model."""
+    """A photo as models are shown it: `inputs` for each model, made of a picture of the size of `frame`."""
 
     facts: Facts
+    frame: Frame
     inputs: Sequence[Tensors]
 
 
@@ -269,7 +270,7 @@ class _Decoder:
             self._send(data, end)
             kind, index, size = ANSWER.unpack(self._received(ANSWER.size, end))
             if kind == PREPARED and size <= LONGEST:
-                return Prepared(self._facts(size, end), self._inputs(end))
+                return Prepared(*self._facts(size, end), self._inputs(end))
             if kind in (REJECTED, BUG) and index < len(REASONS) and size <= LONGEST_TEXT:
                 text = self._received(size, end).decode(errors="replace")
                 if kind == REJECTED:
@@ -277,7 +278,7 @@ class _Decoder:
                 raise RuntimeError(f"in a decoder:\n{text}")
             raise _Nonsense
 
-    def _facts(self, size: int, end: float) -> Facts:
+    def _facts(self, size: int, end: float) -> tuple[Facts, Frame]:
         try:
             return unpack(self._received(size, end))
         except ValueError as error:

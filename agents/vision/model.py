@@ -21,6 +21,12 @@ class Frame(NamedTuple):
     height: int
 
 
+def frame_of(picture: Picture) -> Frame:
+    """The frame of what models are shown of it."""
+    height, width, _ = picture.pixels.shape
+    return Frame(width, height)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A model that Triton serves, and how a photo is shown to it.

@@ -32,6 +32,7 @@ class AgentName(StrEnum):
 
     ADMIT = "admit"
     ENRICH = "enrich"
+    RESUME = "resume"
     GROUP = "group"
     STORE = "store"
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +68,7 @@ async def outcomes_of(look, *photos):
         batch(ADMITTED, *photos),
         Nothing(),
         look=look,
+        keep=timedelta(days=7),
         version="0.1.0",
         clock=lambda: datetime.now(UTC),
         measure=Counted(),

@@ -15,7 +15,9 @@ from schemas.events import (
     PhotoEnriched,
     PhotoGrouped,
     PhotoRejected,
+    PhotoSeen,
     PhotoUploaded,
+    PhotoWaiting,
     Region,
     Root,
 )
@@ -39,6 +41,18 @@ def admitted(**fields: Any) -> PhotoAdmitted:
 
 def enriched(**fields: Any) -> PhotoEnriched:
     return PhotoEnriched(**(_UPLOAD | _LINEAGE | _SEEN | fields))
+
+
+def seen(**fields: Any) -> PhotoSeen:
+    known = {name: value for name, value in _SEEN.items() if name in PhotoSeen.__dataclass_fields__}
+    return PhotoSeen(**(known | {"seen_at": NOON, "media_type": "image/jpeg"} | fields))
+
+
+def waiting(photo: PhotoAdmitted | None = None, **fields: Any) -> PhotoWaiting:
+    photo = photo or admitted()
+    return PhotoWaiting(
+        **({"photo": photo, "dependencies": ["model:face_detect"], "since": NOON, "seen": True} | fields)
+    )
 
 
 def rejected(**fields: Any) -> PhotoRejected:
@@ -150,4 +164,7 @@ _METRIC: dict[str, Any] = {
     "buckets": [Bucket(28, 3)],
 }
 
-EVERY_KIND = (uploaded(), admitted(), enriched(), rejected(), grouped(), dead_letter(), metric())
+EVERY_KIND = (
+    *(uploaded(), admitted(), enriched(), rejected(), grouped(), dead_letter(), metric()),
+    *(seen(), waiting()),
+)
