@@ -61,9 +61,7 @@ class Triton:
         Raises Unavailable, after 20 s at most (not counting the wait for a turn). Raises StrangeWorld when the server's
         model is not the one that was declared.
         """
-        inputs = [
-            InferInput(name, list(tensor.shape), "FP32").set_data_from_numpy(tensor) for name, tensor in tensors.items()
-        ]
+        inputs = request(tensors)
         outputs = [InferRequestedOutput(name) for name in model.outputs]
         turns = self._turns.setdefault(model.name, Turns())
         async with AsyncExitStack() as turn:
@@ -111,6 +109,13 @@ class Triton:
             status = str(error.status() or "no status").removeprefix("StatusCode.")
             raise Unavailable(DEPENDENCY, f"{model.name}: {status}, {_first_line(error)}") from error
         return {name: result.as_numpy(name) for name in model.outputs}
+
+
+def request(tensors: Tensors) -> list[InferInput]:
+    """The tensors as tritonclient sends them."""
+    return [
+        InferInput(name, list(tensor.shape), "FP32").set_data_from_numpy(tensor) for name, tensor in tensors.items()
+    ]
 
 
 @asynccontextmanager

@@ -204,6 +204,31 @@ def accept(
     accept(agent.value, to, topic=topic, partition=partition, forget=forget, yes=yes, as_json=as_json)
 
 
+@benches.command(name="saturation")
+def bench_saturation(
+    pairs: Annotated[int, typer.Option(min=1, help="How often each of the two runs.")] = 5,
+    photos: Annotated[int, typer.Option(min=50, help="How many photos each run looks at.")] = 200,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(help="Comma separated; may be given several times. Default: all, then scene_label."),
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+) -> None:
+    """How near the whole pipeline comes to a bare script that reads, decodes and asks Triton, and does nothing else.
+
+    On the same photos of 2 to 12 megapixels and the same models, in turn. `ratio` is whole ÷ bare in photos a second, the median
+    of the pairs. Beside it: Triton alone, CPU a photo by stage, and how many calls a third of copies costs.
+
+    Example: `safelight bench saturation --pairs 5 --json saturation.json`
+    """
+    from ops.cli.checkout import run
+
+    more = [word for names in models or [] for word in ("--models", names)]
+    more += ["--json", str(json_file)] if json_file else []
+    words = ["--pairs", str(pairs), "--photos", str(photos), *more]
+    raise typer.Exit(run("bench saturation", "bench.saturation", words))
+
+
 @benches.command(name="admit")
 def bench_admit(
     pairs: Annotated[int, typer.Option(min=1, help="How often each of the two runs.")] = 5,
