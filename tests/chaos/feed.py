@@ -74,8 +74,13 @@ class Album:
     def _keep(self, content: bytes, suffix: str) -> tuple[str, bytes, int]:
         digest = sha256(content)
         path = self._folder / f"{digest.hexdigest()}{suffix}"
-        path.write_bytes(content)
-        return path.as_uri(), digest.digest(), len(content)
+        while True:
+            try:
+                path.write_bytes(content)
+            except FileNotFoundError:  # the weather has taken the folder away for a while
+                time.sleep(0.05)
+            else:
+                return path.as_uri(), digest.digest(), len(content)
 
 
 def _jpeg(pixels: np.ndarray) -> bytes:
