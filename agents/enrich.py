@@ -13,7 +13,7 @@ from typing import Protocol
 
 from agents.batch import Batch, Delivery, Output, Result, State
 from agents.measure import Measure
-from agents.photo.decoders import Decoders, Limits
+from agents.photo.decoders import Decoders, Killed, Limits, Prepared
 from agents.photo.fetch import Objects
 from agents.photo.room import Room
 from agents.rejection import rejection
@@ -23,7 +23,7 @@ from agents.vision import triton as vision
 from agents.vision.model import Model
 from agents.vision.models import MODELS
 from schemas import codec, metrics
-from schemas.errors import Rejected, StrangeWorld, Unavailable
+from schemas.errors import Reason, Rejected, StrangeWorld, Unavailable
 from schemas.events import (
     ModelResult,
     PhotoAdmitted,
@@ -36,6 +36,10 @@ from schemas.topics import ENRICHED, WAITING
 
 _HELD_BYTES = 512 << 20
 """Of objects fetched and not yet decoded, all photos in work together; or one object, if it is larger."""
+
+
+_MOST_KILLS = 12
+"""Then it is the photo: with the pauses between them, half a minute, and a machine is not short of memory for one photo alone."""
 
 
 class Content:
@@ -268,8 +272,7 @@ class _Looking:
                 self._measure.count(metrics.SPARED, model=model.name)
         if known and not wanted:
             return known
-        shown, seconds = await self._decoders_back(partial(self._decoders.prepare, data))
-        self._measure.observe(metrics.DECODE, seconds)
+        shown = await self._prepared(data)
         found = await together(
             self._asked(self._models[n], partial(self._server.ask, self._models[n], shown.inputs[n], shown.frame))
             for n in wanted
@@ -278,6 +281,23 @@ class _Looking:
         if known:
             return replace(known, models=[*known.models, *results]) if results else known
         return PhotoSeen(**vars(shown.facts), seen_at=content.at, models=results)
+
+    async def _prepared(self, data: bytes) -> Prepared:
+        kills = 0
+
+        async def prepared() -> tuple[Prepared, float]:
+            nonlocal kills
+            try:
+                return await self._decoders.prepare(data)
+            except Killed as why:
+                kills += 1
+                if kills < _MOST_KILLS:
+                    raise
+                raise Rejected(Reason.OBJECT_TOO_LARGE, "decoder was killed, again and again") from why
+
+        shown, seconds = await self._decoders_back(prepared)
+        self._measure.observe(metrics.DECODE, seconds)
+        return shown
 
     async def _asked(self, model: Model, ask: Callable[[], Awaitable[ModelResult]]) -> ModelResult | None:
         """None when the model is away, and others answer."""

@@ -14,7 +14,7 @@ import pytest
 from agents.life import Life
 from agents.photo.decode import decode
 from agents.photo.decoder import ANSWER, BUG, LONGEST_TEXT, NO_MEMORY, PREPARED, READY, REJECTED
-from agents.photo.decoders import Decoders, Limits
+from agents.photo.decoders import Decoders, Killed, Limits
 from agents.photo.facts import facts, pack
 from agents.vision.model import Frame, frame_of
 from agents.vision.scene_label import SCENE_LABEL
@@ -181,6 +181,22 @@ async def test_a_photo_that_kills_two_decoders_is_rejected_and_hurts_no_other():
         known = pids(decoders)
         as_expected((await decoders.prepare(PHOTO))[0], PHOTO)
     gone(*known)
+
+
+async def test_decoders_that_are_killed_from_outside_say_nothing_of_the_photo():
+    kill = """
+        decode = d.decode
+        def deadly(data, short_side):
+            if data.endswith(b"deadly"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return decode(data, short_side=short_side)
+        d.decode = deadly
+        d.main()
+    """
+    with Decoders([SCENE_LABEL], 1, command=running(kill)) as decoders:
+        with pytest.raises(Killed, match="short of memory"):
+            await decoders.prepare(PHOTO + b"deadly")
+        as_expected((await decoders.prepare(PHOTO))[0], PHOTO)
 
 
 async def test_an_idle_decoder_that_is_killed_is_replaced_before_the_next_photo():
