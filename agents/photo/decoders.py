@@ -32,14 +32,12 @@ from functools import partial
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from agents.life import Life, life
 from agents.photo.decode import MEDIA_TYPES, MOST_PIXELS
 from agents.photo.decoder import (
     ANSWER,
     BUG,
-    FLOAT,
     LONGEST_TEXT,
     NO_MEMORY,
     PREPARED,
@@ -49,7 +47,7 @@ from agents.photo.decoder import (
     REQUEST,
     layouts,
 )
-from agents.vision.model import Model, Tensors
+from agents.vision.model import Inputs, Model, Tensor
 from schemas.errors import Reason, Rejected, Unavailable
 
 _LOG = logging.getLogger(__name__)
@@ -88,7 +86,7 @@ class Prepared:
     media_type: str
     width: int
     height: int
-    inputs: Sequence[Tensors]
+    inputs: Sequence[Inputs]
 
 
 class Decoders:
@@ -280,12 +278,12 @@ class _Decoder:
                 raise RuntimeError(f"in a decoder:\n{text}")
             raise _Nonsense
 
-    def _inputs(self, end: float) -> list[Tensors]:
-        return [{name: self._tensor(shape, end) for name, shape in layout.items()} for layout in self._layouts]
+    def _inputs(self, end: float) -> list[Inputs]:
+        return [{name: self._tensor(like, end) for name, like in layout.items()} for layout in self._layouts]
 
-    def _tensor(self, shape: tuple[int, ...], end: float) -> npt.NDArray[np.float32]:
-        raw = self._received(math.prod(shape) * FLOAT.itemsize, end)
-        return np.frombuffer(raw, FLOAT).reshape(shape)
+    def _tensor(self, like: Tensor, end: float) -> Tensor:
+        tensor: Tensor = np.frombuffer(self._received(like.nbytes, end), like.dtype).reshape(like.shape)
+        return tensor
 
     @contextmanager
     def _watched(self, wall_seconds: float) -> Iterator[float]:

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 import numpy as np
 from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient, InferResult
-from tritonclient.utils import InferenceServerException
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from agents.life import Life, life
 from agents.measure import Measure
-from agents.vision.model import Frame, Model, Tensors
+from agents.vision.model import Frame, Inputs, Model, Tensors
 from schemas import metrics
 from schemas.errors import StrangeWorld, Unavailable
 from schemas.events import ModelResult
@@ -50,14 +50,15 @@ class Triton:
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._life = Life()  # of the queues for a turn
 
-    async def ask(self, model: Model, tensors: Tensors, frame: Frame) -> ModelResult:
+    async def ask(self, model: Model, tensors: Inputs, frame: Frame) -> ModelResult:
         """What the model sees in one photo, of which `tensors` are its inputs. One request: Triton makes batches of those that come together.
 
         Raises Unavailable, after 20 s at most (not counting the wait for a turn). Raises StrangeWorld when the server's
         model is not the one that was declared.
         """
         inputs = [
-            InferInput(name, list(tensor.shape), "FP32").set_data_from_numpy(tensor) for name, tensor in tensors.items()
+            InferInput(name, list(tensor.shape), np_to_triton_dtype(tensor.dtype)).set_data_from_numpy(tensor)
+            for name, tensor in tensors.items()
         ]
         outputs = [InferRequestedOutput(name) for name in model.outputs]
         turns = self._turns.setdefault(model.name, asyncio.Semaphore(_IN_FLIGHT))

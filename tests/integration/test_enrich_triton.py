@@ -131,7 +131,7 @@ async def test_more_photos_than_triton_takes_at_once_are_each_seen_as_themselves
 @pytest.fixture
 def own(tmp_path):
     """A server that its test may stop."""
-    server = Triton(tmp_path / "triton")
+    server = Triton(tmp_path / "triton", models=["scene_label"])
     server.start()
     yield server
     server.stop()
