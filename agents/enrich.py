@@ -12,13 +12,14 @@ from typing import Protocol
 from agents.batch import Batch, Output, Result, State
 from agents.measure import Measure
 from agents.photo.decoders import Decoders, Limits
+from agents.photo.facts import Facts
 from agents.photo.fetch import Objects
 from agents.photo.room import Room
 from agents.rejection import rejection
 from agents.retry import Retry
 from agents.together import together
 from agents.vision import triton as vision
-from agents.vision.model import Frame, Model
+from agents.vision.model import Model
 from agents.vision.models import MODELS
 from schemas import metrics
 from schemas.errors import Rejected, StrangeWorld
@@ -33,9 +34,7 @@ _HELD_BYTES = 512 << 20
 class Seen:
     """What was seen in a photo; `missing` names the models that have not answered."""
 
-    media_type: str
-    width: int
-    height: int
+    facts: Facts
     models: Sequence[ModelResult]
     missing: Sequence[str] = ()
 
@@ -67,14 +66,19 @@ async def _outcome(
         seen = await look(photo)
     except Rejected as why:
         return rejection(photo, why, stage="enrich", at=clock(), version=version)
+    facts = seen.facts
     return PhotoEnriched(
-        **(vars(photo) | {"media_type": seen.media_type}),
+        **(vars(photo) | {"media_type": facts.media_type}),
         enriched_at=clock(),
-        width=seen.width,
-        height=seen.height,
+        width=facts.width,
+        height=facts.height,
         models=list(seen.models),
         missing=list(seen.missing),
         worker_version=version,
+        camera=facts.camera,
+        pdq=facts.pdq.bits,
+        pdq_quality=facts.pdq.quality,
+        sharpness=facts.sharpness,
     )
 
 
@@ -163,10 +167,10 @@ class _Looking:
             del data
         self._measure.observe(metrics.DECODE, seconds)
         results = await together(
-            self._server_back(partial(self._server.ask, model, tensors, Frame(shown.width, shown.height)))
+            self._server_back(partial(self._server.ask, model, tensors, shown.facts.frame))
             for model, tensors in zip(self._models, shown.inputs, strict=True)
         )
-        return Seen(shown.media_type, shown.width, shown.height, results)
+        return Seen(shown.facts, results)
 
     def _retry(self, dependency: str) -> Retry:
         def waited(seconds: float) -> None:

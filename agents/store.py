@@ -10,7 +10,7 @@ from agents.batch import Batch, Delivery
 from agents.measure import Measure
 from schemas import codec
 from schemas.errors import Reason, Unreadable
-from schemas.events import DeadLetter, Metric, PhotoEnriched, PhotoGrouped, PhotoRejected, Stamp
+from schemas.events import Camera, DeadLetter, Metric, PhotoEnriched, PhotoGrouped, PhotoRejected, Stamp
 from schemas.metrics import SKIPPED
 from schemas.tables import DEAD_LETTERS, METRICS, PHOTO_EMBEDDINGS, PHOTO_ENRICHMENTS, PHOTO_OUTCOMES, Rows, Table
 from schemas.topics import DEAD_LETTER, GROUPED
@@ -98,7 +98,8 @@ def _outcome(photo: Delivery[PhotoGrouped]) -> Row:
 
 def _enrichment(grouped: PhotoGrouped, seen: PhotoEnriched) -> Row:
     labels = [(result.model, label.name, label.score) for result in seen.models for label in result.labels]
-    captured_at = seen.captured_at
+    regions = [(result.model, region) for result in seen.models for region in result.regions]
+    camera = seen.camera or Camera()
     return (
         grouped.owner_id,
         grouped.photo_id,
@@ -111,7 +112,7 @@ def _enrichment(grouped: PhotoGrouped, seen: PhotoEnriched) -> Row:
         seen.media_type,
         seen.width,
         seen.height,
-        captured_at if captured_at and captured_at == _sayable(captured_at) else None,
+        _sayable_or_none(seen.captured_at),
         _sayable(seen.uploaded_at),
         _sayable(seen.admitted_at),
         _sayable(seen.enriched_at),
@@ -123,6 +124,30 @@ def _enrichment(grouped: PhotoGrouped, seen: PhotoEnriched) -> Row:
         [result.version for result in seen.models],
         seen.missing,
         seen.worker_version,
+        _sayable_or_none(camera.taken_at),
+        camera.utc_offset_minutes,
+        camera.latitude,
+        camera.longitude,
+        camera.altitude_metres,
+        camera.make or "",
+        camera.model or "",
+        camera.lens or "",
+        camera.exposure_seconds,
+        camera.aperture,
+        camera.iso,
+        camera.focal_length_millimetres,
+        seen.pdq.hex(),
+        seen.pdq_quality,
+        seen.sharpness,
+        [model for model, _ in regions],
+        [region.name for _, region in regions],
+        [region.score for _, region in regions],
+        [region.left for _, region in regions],
+        [region.top for _, region in regions],
+        [region.width for _, region in regions],
+        [region.height for _, region in regions],
+        [region.points for _, region in regions],
+        [region.text for _, region in regions],
     )
 
 
@@ -183,3 +208,7 @@ def _advice(reason: str) -> str:
 
 def _sayable(moment: datetime) -> datetime:
     return min(max(moment, _EARLIEST), _LATEST)
+
+
+def _sayable_or_none(moment: datetime | None) -> datetime | None:
+    return moment if moment and moment == _sayable(moment) else None

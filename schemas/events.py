@@ -1,6 +1,6 @@
 """The events, as Python sees them: one frozen dataclass a record of schemas/avro, field for field (a test holds them equal).
 
-Times are aware datetimes in UTC, kept to the millisecond; digests are raw bytes.
+Times are aware datetimes in UTC, kept to the millisecond; digests are raw bytes; sequences are lists, as they are read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -87,7 +87,7 @@ class Region:
     top: float
     width: float
     height: float
-    points: Sequence[float] = ()
+    points: Sequence[float] = field(default_factory=list)
     text: str = ""
 
 
@@ -97,9 +97,9 @@ class ModelResult:
 
     model: str
     version: str
-    labels: Sequence[Label] = ()
+    labels: Sequence[Label] = field(default_factory=list)
     embedding: bytes = b""
-    regions: Sequence[Region] = ()
+    regions: Sequence[Region] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +150,7 @@ class PhotoEnriched:
     width: int
     height: int
     models: Sequence[ModelResult]
-    missing: Sequence[str] = ()
+    missing: Sequence[str] = field(default_factory=list)
     worker_version: str
     camera: Camera | None = None
     pdq: bytes = b""
@@ -246,7 +246,7 @@ class Metric:
     labels: Mapping[str, str] = field(default_factory=dict)
     at: datetime
     value: float
-    buckets: Sequence[Bucket] = ()
+    buckets: Sequence[Bucket] = field(default_factory=list)
 
 
 Event = PhotoUploaded | PhotoAdmitted | PhotoEnriched | PhotoRejected | PhotoGrouped | DeadLetter | Metric

@@ -3,7 +3,7 @@
 import io
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -11,7 +11,9 @@ import numpy.typing as npt
 import pi_heif
 from PIL import AvifImagePlugin, Image, ImageCms, UnidentifiedImageError, features
 
+from agents.photo import exif
 from schemas.errors import Reason, Rejected
+from schemas.events import Camera
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
@@ -83,13 +85,14 @@ class Picture:
     """A decoded photo, upright, sRGB.
 
     `pixels` is [height, width, 3], and smaller than the photo where that serves the models just as well; `width` and
-    `height` are the photo's own.
+    `height` are the photo's own. `camera` is what is written beside it.
     """
 
     pixels: Pixels
     width: int
     height: int
     media_type: str
+    camera: Camera = field(default_factory=Camera)
 
 
 def check_formats() -> None:
@@ -124,14 +127,14 @@ def _decode(data: bytes, short_side: int) -> Picture:
     media_type = _FORMATS[image.format or ""]
     image.draft(None, (short_side, short_side))  # JPEG: the decoder scales, at a fraction of the cost
     image.load()
-    orientation = _orientation(image)
+    orientation, camera = _orientation(image), _camera(image)
     if orientation in _ON_ITS_SIDE:
         width, height = height, width
     # Averaged before its colours are converted: what comes after costs memory and time by the pixel.
     image = _srgb(_reduced(_averageable(image), short_side))
     if orientation in _TURNS:
         image = image.transpose(_TURNS[orientation])
-    return Picture(np.asarray(image), width, height, media_type)
+    return Picture(np.asarray(image), width, height, media_type, camera)
 
 
 def _cut_short(data: bytes) -> bool:
@@ -160,6 +163,13 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(_ORIENTATION, 1))
     except _DAMAGE:
         return 1
+
+
+def _camera(image: Image.Image) -> Camera:
+    try:
+        return exif.read(image.getexif())
+    except _DAMAGE:
+        return Camera()
 
 
 def _reduced(image: Image.Image, short_side: int) -> Image.Image:

@@ -6,10 +6,10 @@ agents/photo/decoders.py starts it. It reads requests from standard input, a soc
 
     it      READY, once
     parent  REQUEST (bytes of the photo), the photo
-    it      ANSWER (kind, index, two numbers), then for
-              PREPARED  the models' inputs as layouts() has them; index: in MEDIA_TYPES; numbers: the photo's height, width
-              REJECTED  the detail in UTF-8; index: in REASONS; numbers: its bytes, 0
-              BUG       a traceback in UTF-8; numbers: its bytes, 0
+    it      ANSWER (kind, index, size), then so many bytes:
+              PREPARED  the photo's facts (agents/photo/facts.py); behind them the models' inputs as layouts() has them
+              REJECTED  the detail in UTF-8; index: in REASONS
+              BUG       a traceback in UTF-8
 
 When it runs out of memory it ends with exit code NO_MEMORY; when out of processor time, by SIGXCPU.
 """
@@ -32,13 +32,14 @@ from typing import TypeAlias
 import numpy as np
 
 from agents.photo.decode import MEDIA_TYPES, Picture, check_formats, decode
+from agents.photo.facts import facts, pack
 from agents.vision.model import Inputs, Model, Tensor
 from agents.vision.models import MODELS
 from schemas.errors import Reason, Rejected
 
 READY = b"\x06"
 REQUEST = struct.Struct("<Q")
-ANSWER = struct.Struct("<BBII")
+ANSWER = struct.Struct("<BBI")
 PREPARED, REJECTED, BUG = range(3)
 NO_MEMORY = 3
 
@@ -125,6 +126,7 @@ def _answer(data: bytes, models: Sequence[Model], known: Sequence[Layout]) -> It
     errno_of_c.value = 0
     try:
         picture = decode(data, short_side=max(model.short_side for model in models))
+        said = pack(facts(picture))
         inputs = [model.prepare(picture) for model in models]
         tensors = [_raw(inputs[n][name], like) for n, layout in enumerate(known) for name, like in layout.items()]
     except MemoryError:
@@ -133,14 +135,15 @@ def _answer(data: bytes, models: Sequence[Model], known: Sequence[Layout]) -> It
         if errno_of_c.value == errno.ENOMEM and why.reason is Reason.DAMAGED_PHOTO:
             raise MemoryError from why  # some libraries do not say why they fail
         detail = why.detail.encode()[:LONGEST_TEXT]
-        yield ANSWER.pack(REJECTED, REASONS.index(why.reason), len(detail), 0)
+        yield ANSWER.pack(REJECTED, REASONS.index(why.reason), len(detail))
         yield detail
     except Exception:  # noqa: BLE001 (whatever it is, the parent raises it)
         text = traceback.format_exc().encode(errors="replace")[-LONGEST_TEXT:]
-        yield ANSWER.pack(BUG, 0, len(text), 0)
+        yield ANSWER.pack(BUG, 0, len(text))
         yield text
     else:
-        yield ANSWER.pack(PREPARED, MEDIA_TYPES.index(picture.media_type), picture.height, picture.width)
+        yield ANSWER.pack(PREPARED, 0, len(said))
+        yield said
         yield from tensors
 
 

@@ -14,7 +14,6 @@ decoder that was killed nothing is left behind. A thread a decoder waits for it;
 import asyncio
 import contextlib
 import logging
-import math
 import os
 import queue
 import signal
@@ -34,7 +33,6 @@ from typing import Self
 import numpy as np
 
 from agents.life import Life, life
-from agents.photo.decode import MEDIA_TYPES, MOST_PIXELS
 from agents.photo.decoder import (
     ANSWER,
     BUG,
@@ -47,6 +45,7 @@ from agents.photo.decoder import (
     REQUEST,
     layouts,
 )
+from agents.photo.facts import LONGEST, Facts, unpack
 from agents.vision.model import Inputs, Model, Tensor
 from schemas.errors import Reason, Rejected, Unavailable
 
@@ -81,11 +80,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A photo as models are shown it: `inputs` for each model. `width` and `height` are the photo's own, upright."""
+    """A photo as models are shown it: `inputs` for each model."""
 
-    media_type: str
-    width: int
-    height: int
+    facts: Facts
     inputs: Sequence[Inputs]
 
 
@@ -267,16 +264,21 @@ class _Decoder:
         with self._watched(self._wall_seconds) as end:
             self._send(REQUEST.pack(len(data)), end)
             self._send(data, end)
-            kind, index, *numbers = ANSWER.unpack(self._received(ANSWER.size, end))
-            if kind == PREPARED and index < len(MEDIA_TYPES) and 1 <= math.prod(numbers) <= MOST_PIXELS:
-                height, width = numbers
-                return Prepared(MEDIA_TYPES[index], width, height, self._inputs(end))
-            if kind in (REJECTED, BUG) and index < len(REASONS) and numbers[0] <= LONGEST_TEXT:
-                text = self._received(numbers[0], end).decode(errors="replace")
+            kind, index, size = ANSWER.unpack(self._received(ANSWER.size, end))
+            if kind == PREPARED and size <= LONGEST:
+                return Prepared(self._facts(size, end), self._inputs(end))
+            if kind in (REJECTED, BUG) and index < len(REASONS) and size <= LONGEST_TEXT:
+                text = self._received(size, end).decode(errors="replace")
                 if kind == REJECTED:
                     raise Rejected(REASONS[index], "".join(char if char.isprintable() else "?" for char in text))
                 raise RuntimeError(f"in a decoder:\n{text}")
             raise _Nonsense
+
+    def _facts(self, size: int, end: float) -> Facts:
+        try:
+            return unpack(self._received(size, end))
+        except ValueError as error:
+            raise _Nonsense from error
 
     def _inputs(self, end: float) -> list[Inputs]:
         return [{name: self._tensor(like, end) for name, like in layout.items()} for layout in self._layouts]

@@ -4,11 +4,12 @@ import math
 import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from PIL import ExifTags, Image
+
+from schemas.events import Camera
 
 T = TypeVar("T")
 
@@ -25,27 +26,7 @@ _TIME = re.compile(r"(\d{4})[:/-](\d\d)[:/-](\d\d)[ T](\d\d):(\d\d):(\d\d)")
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exif:
-    """None is what a photo does not say, or not so that it can be true.
-
-    `taken_at` is what the camera's clock showed, and aware only if the photo says how far that was from UTC.
-    """
-
-    taken_at: datetime | None = None
-    latitude: float | None = None  # degrees, north positive
-    longitude: float | None = None  # degrees, east positive
-    altitude_metres: float | None = None  # above the sea
-    camera_make: str | None = None
-    camera_model: str | None = None
-    lens: str | None = None
-    exposure_seconds: float | None = None
-    aperture: float | None = None  # f-number
-    iso: int | None = None
-    focal_length_millimetres: float | None = None
-
-
-def read(exif: Image.Exif) -> Exif:
+def read(exif: Image.Exif) -> Camera:
     """What an image's getexif() has. Raises nothing."""
     base, gps = ExifTags.Base, ExifTags.GPS
     main = _Directory(lambda: exif)
@@ -54,16 +35,19 @@ def read(exif: Image.Exif) -> Exif:
     latitude = place.get(gps.GPSLatitude, _degrees, 90, place.get(gps.GPSLatitudeRef, _sign, "N", "S"))
     longitude = place.get(gps.GPSLongitude, _degrees, 180, place.get(gps.GPSLongitudeRef, _sign, "E", "W"))
     somewhere = latitude is not None and longitude is not None
-    return Exif(
-        taken_at=(
-            _time(camera, base.DateTimeOriginal, base.OffsetTimeOriginal, base.SubsecTimeOriginal)
-            or _time(camera, base.DateTimeDigitized, base.OffsetTimeDigitized, base.SubsecTimeDigitized)
-        ),
+    taken_at, offset = (
+        _time(camera, base.DateTimeOriginal, base.OffsetTimeOriginal, base.SubsecTimeOriginal)
+        or _time(camera, base.DateTimeDigitized, base.OffsetTimeDigitized, base.SubsecTimeDigitized)
+        or (None, None)
+    )
+    return Camera(
+        taken_at=taken_at,
+        utc_offset_minutes=None if offset is None else offset // timedelta(minutes=1),
         latitude=latitude if somewhere else None,
         longitude=longitude if somewhere else None,
         altitude_metres=place.get(gps.GPSAltitude, _altitude, place.get(gps.GPSAltitudeRef, _below_the_sea)),
-        camera_make=main.get(base.Make, _text),
-        camera_model=main.get(base.Model, _text),
+        make=main.get(base.Make, _text),
+        model=main.get(base.Model, _text),
         lens=camera.get(base.LensModel, _text),
         exposure_seconds=camera.get(base.ExposureTime, _positive),
         aperture=camera.get(base.FNumber, _positive),
@@ -90,12 +74,13 @@ class _Directory:
             return None
 
 
-def _time(camera: _Directory, when: int, offset: int, fraction: int) -> datetime | None:
+def _time(camera: _Directory, when: int, offset: int, fraction: int) -> tuple[datetime, timedelta | None] | None:
+    """In UTC, to the millisecond, and how far the clock was from that."""
     time = camera.get(when, _clock)
     if time is None:
         return None
-    zone = camera.get(offset, _zone)
-    return time.replace(microsecond=camera.get(fraction, _microseconds) or 0, tzinfo=zone)
+    ahead = camera.get(offset, _offset)
+    return time - (ahead or timedelta()) + timedelta(milliseconds=camera.get(fraction, _milliseconds) or 0), ahead
 
 
 def _text(value: Any) -> str:
@@ -111,13 +96,13 @@ def _clock(value: Any) -> datetime:
     found = _TIME.match(_text(value))
     if not found:
         raise ValueError("no time")
-    time = datetime(*map(int, found.groups()))  # type: ignore[arg-type]  # noqa: DTZ001 (the zone is another field)
+    time = datetime(*map(int, found.groups()), tzinfo=UTC)  # type: ignore[misc, arg-type]
     if time.year not in _YEARS:
         raise ValueError("no time of a photo")
     return time
 
 
-def _zone(value: Any) -> timezone:
+def _offset(value: Any) -> timedelta:
     found = _OFFSET.fullmatch(_text(value))
     if not found:
         raise ValueError("no offset")
@@ -125,15 +110,15 @@ def _zone(value: Any) -> timezone:
     offset = timedelta(hours=int(hours), minutes=int(minutes))
     if offset > timedelta(hours=14) or int(minutes) > 59:
         raise ValueError("no offset on Earth")
-    return timezone(-offset if sign == "-" else offset)
+    return -offset if sign == "-" else offset
 
 
-def _microseconds(value: Any) -> int:
+def _milliseconds(value: Any) -> int:
     """Of digits behind the point."""
     digits = _text(value)
     if not (digits.isascii() and digits.isdigit()):
         raise ValueError("no digits")
-    return int(digits[:6].ljust(6, "0"))
+    return int(digits[:3].ljust(3, "0"))
 
 
 def _number(value: Any) -> float:

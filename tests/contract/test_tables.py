@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.store import store
-from schemas.events import Bucket, Label, ModelResult, Root
+from schemas.events import Bucket, Camera, Label, ModelResult, Region, Root
 from schemas.tables import TABLES
 from schemas.topics import DEAD_LETTER, GROUPED, METRICS
 from sinks.clickhouse.writer import ClickHouseWriter
@@ -59,8 +59,38 @@ results = st.lists(
         version=text,
         labels=st.lists(st.builds(Label, text, float32), max_size=3),
         embedding=st.lists(float32, max_size=4).map(lambda numbers: builders.vector(*numbers)),
+        regions=st.lists(
+            st.builds(
+                Region,
+                name=text,
+                score=float32,
+                left=float32,
+                top=float32,
+                width=float32,
+                height=float32,
+                points=st.lists(float32, max_size=4),
+                text=text,
+            ),
+            max_size=2,
+        ),
     ),
     max_size=3,
+)
+float64 = st.none() | st.floats()
+cameras = st.builds(
+    Camera,
+    taken_at=st.none() | instants,
+    utc_offset_minutes=st.none() | int32,
+    latitude=float64,
+    longitude=float64,
+    altitude_metres=float64,
+    make=st.none() | text,
+    model=st.none() | text,
+    lens=st.none() | text,
+    exposure_seconds=float64,
+    aperture=float64,
+    iso=st.none() | int32,
+    focal_length_millimetres=float64,
 )
 outcomes = st.builds(
     builders.enriched,
@@ -74,6 +104,10 @@ outcomes = st.builds(
     models=results,
     missing=st.lists(text, max_size=2),
     worker_version=text,
+    camera=st.none() | cameras,
+    pdq=st.binary(max_size=32),
+    pdq_quality=int32,
+    sharpness=float32,
 ) | st.builds(
     builders.rejected,
     **upload,

@@ -9,9 +9,12 @@ import pytest
 
 from agents.enrich import Seen, enrich, open_look
 from agents.photo.decoders import Limits
+from agents.photo.facts import Facts
+from agents.photo.pdq import Pdq
+from agents.vision.model import Frame
 from schemas import codec, metrics
 from schemas.errors import Reason, Rejected, StrangeWorld
-from schemas.events import Label, ModelResult, PhotoEnriched, PhotoRejected, Root
+from schemas.events import Camera, Label, ModelResult, PhotoEnriched, PhotoRejected, Root
 from schemas.topics import ADMITTED, ENRICHED
 from tests.support.batches import Counted, batch
 from tests.support.bombs import flat
@@ -22,10 +25,17 @@ from tests.support.object_server import object_server
 pytestmark = pytest.mark.unit
 
 LATER = NOON + timedelta(seconds=2)
+FACTS = Facts(
+    media_type="image/webp",
+    width=600,
+    height=400,
+    frame=Frame(300, 200),
+    pdq=Pdq(bytes(32), 77),
+    sharpness=1.5,
+    camera=Camera(make="Canon"),
+)
 SEEN = Seen(
-    "image/webp",
-    600,
-    400,
+    FACTS,
     [ModelResult(model="m", version="1", labels=[Label("cup", 0.5)], embedding=vector(1.0, 0.0))],
     ["other"],
 )

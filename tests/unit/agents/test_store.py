@@ -63,10 +63,34 @@ def test_an_enriched_photo_is_a_row_of_its_own_an_embedding_and_an_outcome():
                 "labels.model": ["scene_label"],
                 "labels.name": ["espresso"],
                 "labels.score": [0.9375],
-                "models.name": ["scene_label"],
-                "models.version": ["1"],
+                "models.name": ["scene_label", "face_detect"],
+                "models.version": ["1", "1"],
                 "missing": [],
                 "worker_version": "0.1.0",
+                "taken_at": NOON - timedelta(days=30),
+                "utc_offset_minutes": -210,
+                "latitude": 48.85837,
+                "longitude": 2.294481,
+                "altitude_metres": 35.5,
+                "camera_make": "Apple",
+                "camera_model": "iPhone 16",
+                "lens": "back camera",
+                "exposure_seconds": 0.008,
+                "aperture": 1.5,
+                "iso": 64,
+                "focal_length_millimetres": 6.75,
+                "pdq": "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f",
+                "pdq_quality": 88,
+                "sharpness": 412.5,
+                "regions.model": ["face_detect"],
+                "regions.name": ["face"],
+                "regions.score": [0.75],
+                "regions.left": [0.25],
+                "regions.top": [0.125],
+                "regions.width": [0.5],
+                "regions.height": [0.375],
+                "regions.points": [[0.375, 0.25, 0.5, 0.25]],
+                "regions.text": [""],
             }
         ],
         PHOTO_EMBEDDINGS: [
@@ -94,6 +118,13 @@ def test_labels_of_several_models_stand_side_by_side_in_the_models_order():
     assert row["labels.score"] == [0.75, 0.25, 0.5]
     assert (row["models.name"], row["models.version"]) == (["scene_label", "object_detect"], ["1", "4"])
     assert [row["model"] for row in rows[PHOTO_EMBEDDINGS]] == ["object_detect"]
+
+
+def test_what_a_photo_does_not_say_is_not_made_up():
+    [row] = rows_of(GROUPED, grouped(enriched(camera=None, pdq=b"", pdq_quality=0, sharpness=0.0)))[PHOTO_ENRICHMENTS]
+    unknown = ("taken_at", "utc_offset_minutes", "latitude", "longitude", "altitude_metres", "exposure_seconds", "iso")
+    assert {row[name] for name in unknown} == {None}
+    assert {row[name] for name in ("camera_make", "camera_model", "lens", "pdq")} == {""}
 
 
 def test_a_photo_that_waits_for_a_model_is_partial():

@@ -15,6 +15,7 @@ from agents.life import Life
 from agents.photo.decode import decode
 from agents.photo.decoder import ANSWER, BUG, LONGEST_TEXT, NO_MEMORY, PREPARED, READY, REJECTED
 from agents.photo.decoders import Decoders, Limits
+from agents.photo.facts import facts, pack
 from agents.vision.scene_label import SCENE_LABEL
 from schemas.errors import Reason, Rejected, Unavailable
 from tests.support.bombs import flat, scans
@@ -24,6 +25,7 @@ from tests.support.pictures import picture
 pytestmark = [pytest.mark.unit, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
 
 PHOTO = picture((600, 400))
+FACTS = pack(facts(decode(PHOTO, short_side=256)))
 OTHERS = [picture((400 + n, 300)) for n in range(6)]
 
 
@@ -72,7 +74,7 @@ async def ready(decoders):
 
 def as_expected(prepared, data):
     seen = decode(data, short_side=SCENE_LABEL.short_side)
-    assert (prepared.media_type, prepared.width, prepared.height) == (seen.media_type, seen.width, seen.height)
+    assert prepared.facts == facts(seen)
     [inputs] = prepared.inputs
     expected = SCENE_LABEL.prepare(seen)
     assert inputs.keys() == expected.keys()
@@ -239,14 +241,14 @@ async def test_a_photo_that_hangs_every_decoder_is_rejected_and_hurts_no_other()
     [
         b"",
         b"\xff" * 100,
-        ANSWER.pack(7, 0, 1, 1),
-        ANSWER.pack(PREPARED, 200, 1, 1),
-        ANSWER.pack(PREPARED, 0, 0, 1),
-        ANSWER.pack(PREPARED, 0, 2**32 - 1, 2**32 - 1) + bytes(1000),
-        ANSWER.pack(PREPARED, 0, 20, 20) + bytes(1000),
-        ANSWER.pack(REJECTED, 200, 1, 0),
-        ANSWER.pack(REJECTED, 0, LONGEST_TEXT + 1, 0) + b"x" * (LONGEST_TEXT + 1),
-        ANSWER.pack(BUG, 0, 2**32 - 1, 0),
+        ANSWER.pack(7, 0, 1),
+        ANSWER.pack(PREPARED, 0, 1) + b"x",
+        ANSWER.pack(PREPARED, 0, 2**32 - 1) + bytes(1000),
+        ANSWER.pack(PREPARED, 0, len(FACTS)) + b"\xff" * len(FACTS),
+        ANSWER.pack(PREPARED, 0, len(FACTS)) + FACTS + bytes(1000),
+        ANSWER.pack(REJECTED, 200, 1),
+        ANSWER.pack(REJECTED, 0, LONGEST_TEXT + 1) + b"x" * (LONGEST_TEXT + 1),
+        ANSWER.pack(BUG, 0, 2**32 - 1),
     ],
 )
 async def test_a_decoder_that_a_photo_took_over_can_only_have_it_rejected(answer):
@@ -258,7 +260,7 @@ async def test_a_decoder_that_a_photo_took_over_can_only_have_it_rejected(answer
 
 async def test_what_it_says_is_no_more_than_text():
     text = b"\x1b[31mred\nline\0" + b"\xff"
-    with Decoders([SCENE_LABEL], 1, command=saying(ANSWER.pack(REJECTED, 1, len(text), 0) + text)) as decoders:
+    with Decoders([SCENE_LABEL], 1, command=saying(ANSWER.pack(REJECTED, 1, len(text)) + text)) as decoders:
         assert await rejected(decoders, PHOTO) == (Reason.DAMAGED_PHOTO, "?[31mred?line?\ufffd")
 
 
