@@ -93,5 +93,13 @@ def _srgb(pixels, image):
     return np.asarray(ImageCms.profileToProfile(Image.fromarray(pixels), source, ImageCms.createProfile("sRGB")))
 
 
+def from_adobe_rgb(pixels: np.ndarray) -> np.ndarray:
+    """sRGB (IEC 61966-2-1) of Adobe RGB (1998), by the two standards' own figures."""
+    to_xyz = np.array([[0.57667, 0.18556, 0.18823], [0.29734, 0.62736, 0.07529], [0.02703, 0.07069, 0.99134]])
+    from_xyz = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]])
+    linear = np.clip((pixels / 255) ** 2.19921875 @ (from_xyz @ to_xyz).T, 0, 1)
+    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
 def _turned(pixels, orientation):
     return np.rot90(pixels, {1: 0, 3: 2, 6: 3, 8: 1}[orientation])
