@@ -33,7 +33,8 @@ class Model:
     `name` and `version` are Triton's. `short_side`: how many pixels the shorter side of a picture must have for it at
     least (a smaller photo comes as it is). `outputs`: name and shape of each output for one photo. `prepare` makes the
     inputs; `read` makes sense of outputs whose shapes are right and which are all finite numbers, by the frame
-    where it says where things are.
+    where it says where things are. `in_flight`: requests to it at once, of one worker; a slow model gets few, lest those at
+    the end of its queue take too long. By default twice the largest batch (8) of its one instance: more only makes each wait longer.
     """
 
     name: str
@@ -42,3 +43,4 @@ class Model:
     outputs: Mapping[str, tuple[int, ...]]
     prepare: Callable[[Picture], Inputs]
     read: Callable[[Tensors, Frame], ModelResult]
+    in_flight: int = 16

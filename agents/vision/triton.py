@@ -19,11 +19,8 @@ from schemas.events import ModelResult
 
 DEPENDENCY = "triton"
 
-_IN_FLIGHT = 16
-"""Requests to a model at once: twice its largest batch (8) for its one instance. More only makes each wait longer."""
-
 _CALL_SECONDS = 20.0
-"""A call that takes longer has failed; with 16 in flight, answers take well below a second."""
+"""A call that takes longer has failed; answers take well below a second, of a slow model (text) a few."""
 
 _CHANNEL = [
     # A server that comes back is found within a second. By default gRPC backs off for up to two minutes; agents/retry.py
@@ -61,7 +58,7 @@ class Triton:
             for name, tensor in tensors.items()
         ]
         outputs = [InferRequestedOutput(name) for name in model.outputs]
-        turns = self._turns.setdefault(model.name, asyncio.Semaphore(_IN_FLIGHT))
+        turns = self._turns.setdefault(model.name, asyncio.Semaphore(model.in_flight))
         with life().behind(self._life):
             await turns.acquire()
         try:
