@@ -88,7 +88,8 @@ class Settings(BaseSettings):
     )
     triton: str = Field("127.0.0.1:8001", description="Triton's gRPC address, host:port.")
     models: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("scene_label",), description="Models to ask, comma separated."
+        ("scene_label", "object_detect", "face_detect", "unsafe"),
+        description="Models to ask, comma separated: ops/docs/models.md has them all.",
     )
     decoders: int = Field(
         0, ge=0, description="How many photos a worker decodes at once, each in a process; 0: one a processor."

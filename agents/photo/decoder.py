@@ -26,15 +26,14 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from agents.photo.decode import MEDIA_TYPES, Picture, check_formats, decode
 from agents.photo.facts import facts, pack
-from agents.vision.model import Model, frame_of
+from agents.vision.model import Inputs, Model, Tensor, frame_of
 from agents.vision.models import MODELS
 from schemas.errors import Reason, Rejected
 
@@ -50,19 +49,17 @@ REASONS = (Reason.NOT_A_PHOTO, Reason.DAMAGED_PHOTO, Reason.OBJECT_TOO_LARGE)
 LONGEST_TEXT = 4000
 """Of a detail or a traceback, in bytes."""
 
-FLOAT = np.dtype("<f4")
-
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-Layout: TypeAlias = Mapping[str, tuple[int, ...]]
-"""Name and shape of each input of a model."""
+Layout: TypeAlias = Inputs
+"""Name, shape and type of each input of a model, by one photo's."""
 
 
 def layouts(models: Sequence[Model]) -> list[Layout]:
     """Of all models: the same for every photo, so that a decoder need not tell them, and cannot lie about them."""
     grey = np.full((256, 256, 3), 127, np.uint8)
     picture = Picture(grey, 256, 256, MEDIA_TYPES[0])
-    return [{name: tensor.shape for name, tensor in sorted(model.prepare(picture).items())} for model in models]
+    return [dict(sorted(model.prepare(picture).items())) for model in models]
 
 
 def main() -> None:
@@ -131,7 +128,7 @@ def _answer(data: bytes, models: Sequence[Model], known: Sequence[Layout]) -> It
         picture = decode(data, short_side=max(model.short_side for model in models))
         said = pack(facts(picture), frame_of(picture))
         inputs = [model.prepare(picture) for model in models]
-        tensors = [_raw(inputs[n][name], shape) for n, layout in enumerate(known) for name, shape in layout.items()]
+        tensors = [_raw(inputs[n][name], like) for n, layout in enumerate(known) for name, like in layout.items()]
     except MemoryError:
         raise
     except Rejected as why:
@@ -160,10 +157,12 @@ def _errno_of_c() -> ctypes.c_int:
     return place
 
 
-def _raw(tensor: npt.NDArray[np.float32], shape: tuple[int, ...]) -> memoryview:
-    if tensor.shape != shape:
-        raise ValueError(f"a model's input has shape {tensor.shape}, and of another photo {shape}")
-    return np.ascontiguousarray(tensor, FLOAT).reshape(-1).data
+def _raw(tensor: Tensor, like: Tensor) -> memoryview:
+    if (tensor.shape, tensor.dtype) != (like.shape, like.dtype):
+        raise ValueError(
+            f"a model's input is {tensor.dtype}{list(tensor.shape)}, and of another photo {like.dtype}{list(like.shape)}"
+        )
+    return np.ascontiguousarray(tensor).reshape(-1).data
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ decoder that was killed nothing is left behind. A thread a decoder waits for it;
 import asyncio
 import contextlib
 import logging
-import math
 import os
 import queue
 import signal
@@ -34,13 +33,11 @@ from functools import partial
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from agents.life import Life, life
 from agents.photo.decoder import (
     ANSWER,
     BUG,
-    FLOAT,
     LONGEST_TEXT,
     NO_MEMORY,
     PREPARED,
@@ -51,7 +48,7 @@ from agents.photo.decoder import (
     layouts,
 )
 from agents.photo.facts import LONGEST, Facts, unpack
-from agents.vision.model import Frame, Model, Tensors
+from agents.vision.model import Frame, Inputs, Model, Tensor
 from schemas.errors import Reason, Rejected, Unavailable
 
 _LOG = logging.getLogger(__name__)
@@ -89,7 +86,7 @@ class Prepared:
 
     facts: Facts
     frame: Frame
-    inputs: Sequence[Tensors]
+    inputs: Sequence[Inputs]
 
 
 class Decoders:
@@ -299,12 +296,12 @@ class _Decoder:
         except ValueError as error:
             raise _Nonsense from error
 
-    def _inputs(self, end: float) -> list[Tensors]:
-        return [{name: self._tensor(shape, end) for name, shape in layout.items()} for layout in self._layouts]
+    def _inputs(self, end: float) -> list[Inputs]:
+        return [{name: self._tensor(like, end) for name, like in layout.items()} for layout in self._layouts]
 
-    def _tensor(self, shape: tuple[int, ...], end: float) -> npt.NDArray[np.float32]:
-        raw = self._received(math.prod(shape) * FLOAT.itemsize, end)
-        return np.frombuffer(raw, FLOAT).reshape(shape)
+    def _tensor(self, like: Tensor, end: float) -> Tensor:
+        tensor: Tensor = np.frombuffer(self._received(like.nbytes, end), like.dtype).reshape(like.shape)
+        return tensor
 
     @contextmanager
     def _watched(self, wall_seconds: float) -> Iterator[float]:

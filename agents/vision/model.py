@@ -10,8 +10,13 @@ import numpy.typing as npt
 from agents.photo.decode import Picture
 from schemas.events import ModelResult
 
+Tensor: TypeAlias = npt.NDArray[np.uint8 | np.float32]
+Inputs: TypeAlias = Mapping[str, Tensor]
 Tensors: TypeAlias = Mapping[str, npt.NDArray[np.float32]]
-"""Inputs or outputs by their names in the model's config.pbtxt; the first dimension counts photos and is 1."""
+"""Inputs and outputs, by their names in the model's config.pbtxt; the first dimension counts photos and is 1.
+
+Pixels travel as bytes, a quarter of what they are as floats, and become floats in the model's graph.
+"""
 
 
 class Frame(NamedTuple):
@@ -41,5 +46,5 @@ class Model:
     version: str
     short_side: int
     outputs: Mapping[str, tuple[int, ...]]
-    prepare: Callable[[Picture], Tensors]
+    prepare: Callable[[Picture], Inputs]
     read: Callable[[Tensors, Frame], ModelResult]

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from agents.photo.decode import Picture
-from agents.vision.model import Frame, Model, Tensors
+from agents.vision.model import Frame, Inputs, Model, Tensors
 from schemas.events import Label, ModelResult
 
 _NAMES = Path(__file__).with_suffix(".txt").read_text().splitlines()
@@ -15,11 +15,11 @@ _TOP = 5
 # As the model was trained: the shorter side at 256 pixels, of that the middle 224 by 224; values about -1 to 1.
 _SHORT_SIDE = 256
 _CROP = 224
-_MEAN = 127
-_SCALE = 128
+_MEAN = np.float32(127)
+_SCALE = np.float32(128)
 
 
-def _prepare(picture: Picture) -> Tensors:
+def _prepare(picture: Picture) -> Inputs:
     height, width, _ = picture.pixels.shape
     side = min(height, width) * _CROP / _SHORT_SIDE
     left, top = (width - side) / 2, (height - side) / 2

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient, InferResult
-from tritonclient.utils import InferenceServerException
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from agents.life import Life, life
 from agents.measure import Measure
-from agents.vision.model import Frame, Model, Tensors
+from agents.vision.model import Frame, Inputs, Model, Tensors
 from agents.vision.turns import Measured, Turns
 from schemas import metrics
 from schemas.errors import StrangeWorld, Unavailable
@@ -26,7 +26,7 @@ _LOOK_SECONDS = 0.5
 """How often Triton is asked what it measures of a model's queue, while the model is asked."""
 
 _CALL_SECONDS = 20.0
-"""A call that takes longer has failed; since what is in flight fits the model, answers take well below a second."""
+"""A call that takes longer has failed; since what is in flight fits the model, answers take well below a second, of a slow model (text) a few."""
 
 _CHANNEL = [
     # A server that comes back is found within a second. By default gRPC backs off for up to two minutes; agents/retry.py
@@ -55,7 +55,7 @@ class Triton:
         self._looks: set[asyncio.Task[None]] = set()
         self._life = Life()  # of the queues for a turn
 
-    async def ask(self, model: Model, tensors: Tensors, frame: Frame) -> ModelResult:
+    async def ask(self, model: Model, tensors: Inputs, frame: Frame) -> ModelResult:
         """What the model sees in one photo, of which `tensors` are its inputs. One request: Triton makes batches of those that come together.
 
         Raises Unavailable, after 20 s at most (not counting the wait for a turn). Raises StrangeWorld when the server's
@@ -111,10 +111,11 @@ class Triton:
         return {name: result.as_numpy(name) for name in model.outputs}
 
 
-def request(tensors: Tensors) -> list[InferInput]:
+def request(tensors: Inputs) -> list[InferInput]:
     """The tensors as tritonclient sends them."""
     return [
-        InferInput(name, list(tensor.shape), "FP32").set_data_from_numpy(tensor) for name, tensor in tensors.items()
+        InferInput(name, list(tensor.shape), np_to_triton_dtype(tensor.dtype)).set_data_from_numpy(tensor)
+        for name, tensor in tensors.items()
     ]
 
 

@@ -43,9 +43,9 @@ class Embedded:
         self._on_event = on_event
         self.kafka = Kafka(self.data / "kafka")
         self.clickhouse = ClickHouse(self.data / "clickhouse", port=clickhouse_port)
-        self.triton = Triton(self.data / "triton")
-        self.supervisor = Supervisor(self.data, on_event=on_event)
         self.settings = Settings()
+        self.triton = Triton(self.data / "triton", models=self.settings.models)
+        self.supervisor = Supervisor(self.data, on_event=on_event)
         self.page_url = ""
 
     def start(self) -> None:

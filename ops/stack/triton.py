@@ -28,6 +28,7 @@ _START = timedelta(seconds=120)  # a model is ready in 1 to 6 s, ten in up to 21
 _STOP = timedelta(seconds=10)
 _CANARY_SECONDS = 5.0  # for all models together; above the slowest answer under load (1.7 s)
 _SHM = Path("/dev/shm")  # noqa: S108 (where the backend puts its shared memory)
+_FIRST = 1  # before all that waits, where a model has priorities
 _SIZE_OF_UNKNOWN_DIMENSION = 32  # text detection takes multiples of 32 only
 
 
@@ -164,7 +165,8 @@ def _canary(client: tritonclient.InferenceServerClient, model: str, end: float) 
         return max(0.1, end - time.monotonic())
 
     config = client.get_model_config(model, client_timeout=left()).config
-    answer = client.infer(model, [_zeros(config, each) for each in config.input], client_timeout=left())
+    zeros = [_zeros(config, each) for each in config.input]
+    answer = client.infer(model, zeros, client_timeout=left(), priority=_FIRST)
     return all(_has_something(answer.as_numpy(each.name)) for each in config.output)
 
 

@@ -44,7 +44,7 @@ from tritonclient.grpc import InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 
 from agents.photo.decode import decode
-from agents.vision.model import Model, Tensors
+from agents.vision.model import Inputs, Model
 from agents.vision.models import MODELS
 from agents.vision.triton import request
 from ops.stack.embedded import Embedded
@@ -258,9 +258,7 @@ class Bare:
             )
             return asks / (time.perf_counter() - began)
 
-    async def _ask(
-        self, client: InferenceServerClient, turn: asyncio.Semaphore, model: Model, tensors: Tensors
-    ) -> None:
+    async def _ask(self, client: InferenceServerClient, turn: asyncio.Semaphore, model: Model, tensors: Inputs) -> None:
         inputs = request(tensors)
         outputs = [InferRequestedOutput(name) for name in model.outputs]
         async with turn:
@@ -269,7 +267,7 @@ class Bare:
             answer.as_numpy(name)
 
 
-def decoded(path: Path, names: Sequence[str]) -> list[Tensors]:
+def decoded(path: Path, names: Sequence[str]) -> list[Inputs]:
     """What the models are shown of a photo; in a process of the bare script."""
     models = [MODELS[name] for name in names]
     picture = decode(path.read_bytes(), short_side=max(model.short_side for model in models))

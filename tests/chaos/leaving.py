@@ -247,7 +247,13 @@ def clickhouse_stopped(scene):
 
 
 def triton_stopped(scene):
-    worker = scene.start("enrich", object_roots=SAMPLES.as_uri(), triton=scene.triton.grpc, enrich_batch_records=8)
+    worker = scene.start(
+        "enrich",
+        object_roots=SAMPLES.as_uri(),
+        models="scene_label",
+        triton=scene.triton.grpc,
+        enrich_batch_records=8,
+    )
     worker.wait_ready()
     os.kill(scene.triton.pid, signal.SIGSTOP)
     try:
@@ -318,7 +324,7 @@ def main():
             for server in (
                 Kafka(folder / "kafka"),
                 ClickHouse(folder / "clickhouse", port=0),
-                Triton(folder / "triton"),
+                Triton(folder / "triton", models=["scene_label"]),
             )
         ]
         scene = Scene(folder, *servers, random.Random(asked.seed))

@@ -135,6 +135,7 @@ def _settings(folder: Path, servers: Servers) -> Settings:
         data=folder / "data",
         hash_key="chaos",
         object_roots=((folder / "objects").as_uri(),),
+        models=("scene_label",),  # the one that the servers have: a round is about everything else
         partitions=4,
         session=_SESSION_SECONDS,
     )

@@ -130,6 +130,7 @@ def worker(settings, agent, folder):
         "SAFELIGHT_HASH_KEY": settings.hash_key.get_secret_value(),
         "SAFELIGHT_OBJECT_ROOTS": ",".join(settings.object_roots),
         "SAFELIGHT_TRITON": settings.triton,
+        "SAFELIGHT_MODELS": "scene_label",
         "SAFELIGHT_CLICKHOUSE_URL": settings.clickhouse_url,
         "SAFELIGHT_METRICS_INTERVAL": "PT0.2S",
     }

@@ -23,7 +23,7 @@ def scene(tmp_path_factory):
             for server in (
                 Kafka(folder / "kafka"),
                 ClickHouse(folder / "clickhouse", port=0),
-                Triton(folder / "triton"),
+                Triton(folder / "triton", models=["scene_label"]),
             )
         ]
         scene = Scene(folder, *servers, random.Random(8))

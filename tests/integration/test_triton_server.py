@@ -41,7 +41,7 @@ def shared(tmp_path_factory):
 @pytest.fixture
 def own(tmp_path):
     """A server that its test may harm."""
-    it = Triton(tmp_path / "triton")
+    it = Triton(tmp_path / "triton", models=["scene_label"])
     it.start()
     yield it
     it.stop()
@@ -133,7 +133,7 @@ def test_nothing_in_it_reports_to_its_maker(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / ".cache"))
     (tmp_path / "home").mkdir()
-    server = Triton(tmp_path / "triton")
+    server = Triton(tmp_path / "triton", models=["scene_label"])
     server.start()
     try:
         infer(server, images(1), "probs")
@@ -194,7 +194,7 @@ def test_a_model_that_does_not_load_is_told_and_leaves_nothing(tmp_path):
     models = tmp_path / "models"
     shutil.copytree(MODELS, models)
     (models / "scene_label" / "1" / "model.onnx").write_bytes(b"no graph")
-    server = Triton(tmp_path / "triton", repository=models)
+    server = Triton(tmp_path / "triton", repository=models, models=["scene_label"])
     with pytest.raises(StackError, match=r"triton ended .*triton\.log"):
         server.start()
     assert not server.running()

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 
 from agents.photo.decode import MOST_PIXELS, decode
 from schemas.errors import Reason, Rejected
-from tests.support.reference import from_adobe_rgb
+from tests.support.reference_picture import from_adobe_rgb
 
 pytestmark = pytest.mark.unit
 

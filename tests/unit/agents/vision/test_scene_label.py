@@ -6,7 +6,7 @@ import pytest
 from agents.photo.decode import Picture
 from agents.vision.model import Frame
 from agents.vision.scene_label import SCENE_LABEL
-from tests.support.reference import MODEL
+from tests.support.reference_sight import MODELS
 
 pytestmark = pytest.mark.unit
 
@@ -45,7 +45,7 @@ def test_it_is_the_middle_224_of_256_that_is_shown():
 
 
 def answer(**probabilities):
-    names = (MODEL / "labels.txt").read_text().splitlines()
+    names = (MODELS / "scene_label" / "labels.txt").read_text().splitlines()
     probs = np.full((1, 1000), 1e-6, np.float32)
     for name, probability in probabilities.items():
         probs[0, names.index(name)] = probability
@@ -69,7 +69,7 @@ def test_the_embedding_has_length_1():
 
 def test_names_are_those_that_the_served_model_comes_with():
     """Agents have a copy of their own: they do not know of the repository that Triton serves."""
-    served = (MODEL / "labels.txt").read_text().splitlines()
+    served = (MODELS / "scene_label" / "labels.txt").read_text().splitlines()
     read = [
         SCENE_LABEL.read({"probs": np.eye(1000, dtype=np.float32)[n : n + 1], "embedding": np.ones((1, 1280))}, FRAME)
         for n in range(1000)

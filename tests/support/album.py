@@ -1,0 +1,63 @@
+"""Photos with which what models say is held against references: the samples, and what is made of them."""
+
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+SAMPLES = Path(__file__).parents[2] / "ops" / "samples"
+
+READABLE = (
+    *("astronaut.jpg", "chelsea.png", "china-copy.jpg", "china.jpg"),
+    *("coffee.jpg", "flower.jpg", "hubble.jpg", "rocket.jpg"),
+)
+
+_LARGE = ("astronaut.jpg", "chelsea.png", "china.jpg", "coffee.jpg", "flower.jpg")
+_MEGAPIXELS = 8.5e6
+_TURNED = {"astronaut.jpg": 6, "chelsea.png": 3, "coffee.jpg": 8}
+_BACK = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+
+
+def make(folder: Path) -> list[Path]:
+    """All of them: samples; five of 8 megapixels and more, and one that shows several; three turned by EXIF; a large PNG."""
+    photos = [SAMPLES / name for name in READABLE]
+    for name in _LARGE:
+        image = _opened(name)
+        scale = (_MEGAPIXELS / (image.width * image.height)) ** 0.5
+        photos.append(_saved(_scaled(image, scale), folder / f"large-{Path(name).stem}.jpg"))
+    for name, orientation in _TURNED.items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        stored = _scaled(_opened(name), 2.2).transpose(_BACK[orientation])
+        photos.append(_saved(stored, folder / f"turned-{orientation}.jpg", exif=exif))
+    photos.extend(
+        (_saved(_company(), folder / "company.jpg"), _saved(_scaled(_opened("coffee.jpg"), 4), folder / "large.png"))
+    )
+    return photos
+
+
+def _company() -> Image.Image:
+    """Three portraits of different size, a cat and a cup: 12 megapixels."""
+    portrait = _opened("astronaut.jpg").crop((110, 0, 366, 256))
+    board = Image.new("RGB", (4000, 3000), "grey")
+    for image, width, at in (
+        (portrait, 1900, (0, 0)),
+        (portrait, 1300, (2000, 0)),
+        (portrait, 700, (3300, 100)),
+        (_opened("chelsea.png"), 1900, (2050, 1500)),
+        (_opened("coffee.jpg"), 1500, (300, 1980)),
+    ):
+        board.paste(_scaled(image, width / image.width), at)
+    return board
+
+
+def _opened(name: str) -> Image.Image:
+    return ImageOps.exif_transpose(Image.open(SAMPLES / name)).convert("RGB")
+
+
+def _scaled(image: Image.Image, scale: float) -> Image.Image:
+    return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+
+
+def _saved(image: Image.Image, path: Path, **options) -> Path:
+    image.save(path, quality=90, **options)
+    return path
