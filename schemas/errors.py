@@ -23,6 +23,7 @@ class Reason(StrEnum):
     INVALID_EVENT = "invalid_event"
     WRONG_PARTITION = "wrong_partition"
     EVENT_ID_REUSED = "event_id_reused"
+    INVALID_REDRIVE = "invalid_redrive"
     OBJECT_NOT_ALLOWED = "object_not_allowed"
     OBJECT_MISSING = "object_missing"
     OBJECT_TOO_LARGE = "object_too_large"
@@ -42,6 +43,7 @@ _ADVICE = {
     Reason.INVALID_EVENT: "Correct the field that the detail names and publish the event again with a new event_id.",
     Reason.WRONG_PARTITION: "Key the record with owner_id and use the murmur2 partitioner (librdkafka: partitioner=murmur2_random).",
     Reason.EVENT_ID_REUSED: "Give every upload an event_id of its own; repeat one only for the same bytes.",
+    Reason.INVALID_REDRIVE: "Leave the field redrive null: only `safelight deadletters redrive` sets it; upload a photo again with a new event_id.",
     Reason.OBJECT_NOT_ALLOWED: "Add the place to SAFELIGHT_OBJECT_ROOTS, or upload to one that is configured.",
     Reason.OBJECT_MISSING: "Publish the event only after the object can be read at object_uri.",
     Reason.OBJECT_TOO_LARGE: "Upload a smaller file, or raise SAFELIGHT_MAX_OBJECT_BYTES.",

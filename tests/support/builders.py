@@ -16,6 +16,7 @@ from schemas.events import (
     PhotoGrouped,
     PhotoRejected,
     PhotoUploaded,
+    Redrive,
     Region,
     Root,
 )
@@ -73,6 +74,7 @@ _UPLOAD: dict[str, Any] = {
     "source": "upload-api",
     "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 }
+REDRIVE = Redrive(Root(1, 3, 42), 1)
 _UPLOAD_SEEN_BY_NOBODY = {name: value for name, value in _UPLOAD.items() if name != "media_type"}
 _LINEAGE: dict[str, Any] = {"root": Root(1, 3, 42), "attempt": 0, "fill": 0}
 _SEEN: dict[str, Any] = {
@@ -150,4 +152,4 @@ _METRIC: dict[str, Any] = {
     "buckets": [Bucket(28, 3)],
 }
 
-EVERY_KIND = (uploaded(), admitted(), enriched(), rejected(), grouped(), dead_letter(), metric())
+EVERY_KIND = (uploaded(redrive=REDRIVE), admitted(), enriched(), rejected(), grouped(), dead_letter(), metric())
