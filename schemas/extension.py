@@ -47,7 +47,9 @@ class Extension:
         if nulls is None:
             return None
         end = len(data) - nulls
-        if nulls and (data[end - 1] > 0x7F or data[end:] != bytes(nulls)):  # of a number, as numbers() says, this is not the last byte
+        if nulls and (
+            data[end - 1] > 0x7F or data[end:] != bytes(nulls)
+        ):  # of a number, as numbers() says, this is not the last byte
             return None
         return b"".join((self._header, data[HEADER_BYTES:end], *added))
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -180,19 +180,14 @@ def _where(which: Which) -> tuple[str, dict[str, object]]:
     return " AND ".join(conditions) or "1", {name: value for name, (_, value) in given.items()}
 
 
-def _ask(client: Client, sql: str, parameters: dict[str, object]) -> Sequence[Sequence[object]]:
+def _ask(client: Client, sql: str, parameters: dict[str, object]) -> Sequence[Sequence[Any]]:
     try:
-        return cast("Sequence[Sequence[object]]", client.query(sql, parameters).result_rows)
+        return client.query(sql, parameters).result_rows
     except ClickHouseError as error:
         raise explain(error, "dead_letters") from error
 
 
-def _letter(row: Sequence[object]) -> Letter:
+def _letter(row: Sequence[Any]) -> Letter:
     *plain, generation, partition, offset, latest, seen = row
-    root = Root(cast("int", generation), cast("int", partition), cast("int", offset))
     known = dict(zip(_COLUMNS, plain, strict=True))
-    return Letter(**known, root=root, latest=_place(latest), seen=_place(seen))  # type: ignore[arg-type]  # ClickHouse's types
-
-
-def _place(value: object) -> Place:
-    return Place(*cast("tuple[int, int, int, int]", value))
+    return Letter(**known, root=Root(generation, partition, offset), latest=Place(*latest), seen=Place(*seen))

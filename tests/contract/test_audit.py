@@ -23,9 +23,7 @@ def rows(client):
 
 def test_a_run_that_was_killed_has_begun_and_not_ended(client):
     audit.begin(client, RUN)
-    assert rows(client) == [
-        (RUN.id, "deadletters redrive", {"reason": "a, b"}, "ada@host", "0.1.0", NOW, None, "", {})
-    ]
+    assert rows(client) == [(RUN.id, "deadletters redrive", {"reason": "a, b"}, "ada@host", "0.1.0", NOW, None, "", {})]
 
 
 def test_one_that_ended_is_one_row_and_says_how(client):

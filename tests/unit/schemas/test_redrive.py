@@ -1,8 +1,8 @@
+import pytest
+
 from schemas.events import Redrive, Root
 from schemas.redrive import event_id_of, redriven
 from tests.support.builders import uploaded
-
-import pytest
 
 pytestmark = pytest.mark.unit
 
