@@ -12,6 +12,7 @@ from agents.batch import Batch, Delivery, Output, Result, State, appended_at
 from agents.bounds import check_attributable, within_bounds
 from agents.group import group
 from agents.measure import Measure
+from agents.redrive import lineage_of_refused
 from agents.rejection import Photo, rejection
 from agents.store import store
 from schemas import codec, metrics
@@ -76,7 +77,8 @@ async def of_admit(
         else Rejected(Reason.WRONG_PARTITION, "the record is not in its owner's partition")
     )
     known = within_bounds(event, appended_at(record))
-    rejected = rejection(known, why, stage="admit", at=clock(), version=version, root=root)
+    stems_from = lineage_of_refused(event, root)
+    rejected = rejection(known, why, stage="admit", at=clock(), version=version, lineage=stems_from)
     measure.count(metrics.REJECTED, reason=rejected.reason)
     return Result([Output(ENRICHED, owner, rejected)])
 

@@ -28,9 +28,17 @@ class Root:
     offset: int
 
 
+@dataclass(frozen=True)
+class Redrive:
+    """Which upload is looked at again, and for the how manieth time (schemas/redrive.py)."""
+
+    root: Root
+    attempt: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class PhotoUploaded:
-    """A photo was uploaded: what upload services publish."""
+    """A photo was uploaded: what upload services publish. `redrive` is not theirs to set."""
 
     event_id: str
     photo_id: str
@@ -43,6 +51,7 @@ class PhotoUploaded:
     uploaded_at: datetime
     source: str
     traceparent: str | None = None
+    redrive: Redrive | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

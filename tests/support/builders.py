@@ -18,6 +18,7 @@ from schemas.events import (
     PhotoSeen,
     PhotoUploaded,
     PhotoWaiting,
+    Redrive,
     Region,
     Root,
 )
@@ -87,6 +88,7 @@ _UPLOAD: dict[str, Any] = {
     "source": "upload-api",
     "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 }
+REDRIVE = Redrive(Root(1, 3, 42), 1)
 _UPLOAD_SEEN_BY_NOBODY = {name: value for name, value in _UPLOAD.items() if name != "media_type"}
 _LINEAGE: dict[str, Any] = {"root": Root(1, 3, 42), "attempt": 0, "fill": 0}
 _SEEN: dict[str, Any] = {
@@ -165,6 +167,6 @@ _METRIC: dict[str, Any] = {
 }
 
 EVERY_KIND = (
-    *(uploaded(), admitted(), enriched(), rejected(), grouped(), dead_letter(), metric()),
+    *(uploaded(redrive=REDRIVE), admitted(), enriched(), rejected(), grouped(), dead_letter(), metric()),
     *(seen(), waiting()),
 )
