@@ -42,11 +42,18 @@ class Remembered(dict):
         return [self.get(key) for key in keys]
 
 
+def as_of_then(event):
+    """An upload in the bytes of schema 1, which had no `redrive`: of what is refused, admit remembers a hash of the bytes."""
+    value = codec.encode(event)
+    assert value[-1:] == b"\0", "no redrive, which is the last field"
+    return value[:1] + (1).to_bytes(4, "big") + value[5:-1]
+
+
 def work_of(agent, state):
     """What an agent makes of its events: a photo that is seen, and one that is refused."""
     if agent == "admit":
         events = [uploaded(), uploaded(event_id="event-2", size_bytes=-1)]
-        read = [Read(codec.encode(event), n, round(NOON.timestamp() * 1000), OWNER) for n, event in enumerate(events)]
+        read = [Read(as_of_then(event), n, round(NOON.timestamp() * 1000), OWNER) for n, event in enumerate(events)]
         given = Batch(EVENTS.name, partition_of(OWNER, 8), read)
         return asyncio.run(admit(given, state, rules=RULES, clock=lambda: NOON, measure=Counted()))
     if agent == "enrich":
