@@ -646,7 +646,7 @@ async def resting(consumer, host, *, there=0):
     host.rest = 3600.0
 
     async def ends(tps):
-        return {tp: (1, 1 + there) for tp in tps}
+        return dict.fromkeys(tps, (1, 1 + there))
 
     consumer._thread.ends = ends
     consumer.log_of_test.put(ONE, 0)
