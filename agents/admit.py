@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from agents.batch import Batch, Output, Record, Result, State, Written, appended_at
 from agents.bounds import check, check_attributable, within_bounds
 from agents.measure import Measure
+from agents.redrive import lineage, lineage_of_refused
 from agents.rejection import rejection
 from agents.remember import KeyedHash
 from schemas import codec, metrics
@@ -37,7 +38,8 @@ _ADMITTED = Extension(
     PhotoAdmitted,
     *("root.generation", "root.partition", "root.offset", "attempt", "fill", "admitted_at"),
 )
-"""A PhotoAdmitted begins as its upload does: its bytes are kept, since to write them again would be a third of all the work."""
+"""A PhotoAdmitted begins as its upload does, unless that is a redrive: its bytes are kept, since to write them again would be a
+third of all the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,10 @@ async def admit(batch: Batch, state: State, *, rules: Rules, clock: Callable[[],
     """Each record becomes a PhotoAdmitted, a PhotoRejected, or a DeadLetter if nobody can attribute it; repeats nothing.
 
     A repeat is the same owner, event_id and content as an event that was admitted not longer than `rules.remember` ago.
-    The same event_id with other content is refused, unless the first was refused too.
+    The same event_id with other content is refused, unless the first was refused too. What admit takes and enrich rejects is
+    taken: another try is another upload, with an event_id of its own, or a redrive.
+
+    A redrive is remembered by all that it names, apart from uploads: none can take its place beforehand.
     """
     admission = _Admission(batch.partition, rules, clock())
     for first in range(0, len(batch.records), _AT_ONCE):
@@ -93,7 +98,8 @@ class _Admission:
         self._rules = rules
         self._now = now
         self._remember_ms = rules.remember // timedelta(milliseconds=1)
-        self._key_of = KeyedHash(rules.hash_key, b"admit event")
+        self._event_of = KeyedHash(rules.hash_key, b"admit event")
+        self._redrive_of = KeyedHash(rules.hash_key, b"admit redrive")
         self._content_of = KeyedHash(rules.hash_key, b"admit content")
         self._record_of = KeyedHash(rules.hash_key, b"admit record")
         self._log = numbers(rules.generation, partition)
@@ -121,7 +127,7 @@ class _Admission:
                 worker_version=self._rules.version,
             )
         owner = event.owner_id.encode()
-        return _Reading(event, owner, record, self._key_of(owner, event.event_id.encode()))
+        return _Reading(event, owner, record, self._key_of(event, owner))
 
     def judge(self, reading: _Reading, committed: bytes | None) -> None:
         """Admit the event, refuse it, or drop it as a repeat; what came before it in the batch counts as known."""
@@ -141,6 +147,8 @@ class _Admission:
             return
         try:
             check(event, appended_at(record))
+            if event.redrive is not None:
+                lineage(event, self._root(record))
         except Rejected as invalid:
             whole = self._record_of(record.value or b"")
             if digest == whole:
@@ -176,6 +184,13 @@ class _Admission:
     def _root(self, record: Record) -> Root:
         return Root(self._rules.generation, self._partition, record.offset)
 
+    def _key_of(self, event: PhotoUploaded, owner: bytes) -> bytes:
+        if event.redrive is None:
+            return self._event_of(owner, event.event_id.encode())
+        root = event.redrive.root
+        which = numbers(root.generation, root.partition, root.offset, event.redrive.attempt)
+        return self._redrive_of(owner, event.photo_id.encode(), event.content_sha256, which)
+
     def _check_partition(self, owner: bytes, record: Record) -> None:
         if record.key != owner:
             raise Rejected(Reason.WRONG_PARTITION, "the record's key is not owner_id in UTF-8")
@@ -201,18 +216,22 @@ class _Admission:
 
     def _take(self, reading: _Reading) -> None:
         event, record = reading.event, reading.record
-        value = _ADMITTED(record.value or b"", self._log, numbers(record.offset), self._first_look)
+        value = None
+        if event.redrive is None:
+            value = _ADMITTED(record.value or b"", self._log, numbers(record.offset), self._first_look)
         if value is not None:
             self.result.outputs.append(Written(ADMITTED, event.content_sha256, value))
-        else:  # whose uploader has an older version of the schema
-            photo = PhotoAdmitted(**vars(event), root=self._root(record), admitted_at=self._now)
+        else:
+            root, attempt = lineage(event, self._root(record))
+            upload = {name: field for name, field in vars(event).items() if name != "redrive"}
+            photo = PhotoAdmitted(**upload, root=root, attempt=attempt, admitted_at=self._now)
             self.result.outputs.append(Output(ADMITTED, event.content_sha256, photo))
         self._admitted += 1
 
     def _refuse(self, reading: _Reading, why: Rejected) -> None:
         event = within_bounds(reading.event, appended_at(reading.record))
-        root = self._root(reading.record)
-        refusal = rejection(event, why, stage="admit", at=self._now, version=self._rules.version, root=root)
+        stems_from = lineage_of_refused(reading.event, self._root(reading.record))
+        refusal = rejection(event, why, stage="admit", at=self._now, version=self._rules.version, lineage=stems_from)
         self.result.outputs.append(Output(ENRICHED, reading.owner, refusal))
         self._count_rejected(why.reason)
 

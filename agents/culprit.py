@@ -12,6 +12,7 @@ from agents.batch import Batch, Delivery, Output, Result, State, appended_at
 from agents.bounds import check_attributable, within_bounds
 from agents.group import group
 from agents.measure import Measure
+from agents.redrive import lineage_of_refused
 from agents.rejection import Photo, rejection
 from agents.store import store
 from schemas import codec, metrics
@@ -23,6 +24,7 @@ from schemas.events import (
     PhotoGrouped,
     PhotoRejected,
     PhotoUploaded,
+    PhotoWaiting,
     Root,
 )
 from schemas.partitioning import partition_of
@@ -75,7 +77,8 @@ async def of_admit(
         else Rejected(Reason.WRONG_PARTITION, "the record is not in its owner's partition")
     )
     known = within_bounds(event, appended_at(record))
-    rejected = rejection(known, why, stage="admit", at=clock(), version=version, root=root)
+    stems_from = lineage_of_refused(event, root)
+    rejected = rejection(known, why, stage="admit", at=clock(), version=version, lineage=stems_from)
     measure.count(metrics.REJECTED, reason=rejected.reason)
     return Result([Output(ENRICHED, owner, rejected)])
 
@@ -85,6 +88,17 @@ async def of_enrich(batch: Batch, state: State, detail: str, *, version: str, cl
     del state
     [photo] = batch.deliveries(PhotoAdmitted)
     rejected = _internal(photo.event, "enrich", detail, clock(), version)
+    measure.count(metrics.REJECTED, reason=rejected.reason)
+    return Result([Output(ENRICHED, rejected.owner_id.encode(), rejected)])
+
+
+async def of_resume(batch: Batch, state: State, detail: str, *, version: str, clock: Clock, measure: Measure) -> Result:
+    """A PhotoRejected; nothing when something was seen in the photo, which stays as it is."""
+    del state
+    [waiting] = batch.deliveries(PhotoWaiting)
+    if waiting.event.seen:
+        return Result()
+    rejected = _internal(waiting.event.photo, "resume", detail, clock(), version)
     measure.count(metrics.REJECTED, reason=rejected.reason)
     return Result([Output(ENRICHED, rejected.owner_id.encode(), rejected)])
 

@@ -12,11 +12,17 @@ Photo = PhotoUploaded | PhotoAdmitted | PhotoEnriched | PhotoRejected
 
 
 def rejection(
-    photo: Photo, why: Rejected, *, stage: str, at: datetime, version: str, root: Root | None = None
+    photo: Photo,
+    why: Rejected,
+    *,
+    stage: str,
+    at: datetime,
+    version: str,
+    lineage: tuple[Root, int] | None = None,
 ) -> PhotoRejected:
-    """The photo as far as a PhotoRejected tells it, and why. `root`: of an upload, which has none yet."""
+    """The photo as far as a PhotoRejected tells it, and why. `lineage`: root and attempt of an upload, which has none yet."""
     known = {name: value for name, value in vars(photo).items() if name in _FIELDS}
-    if root is not None:
-        known["root"] = root
+    if lineage is not None:
+        known["root"], known["attempt"] = lineage
     reason = {"stage": stage, "reason": why.reason, "detail": why.detail, "rejected_at": at, "worker_version": version}
     return PhotoRejected(**(known | reason))

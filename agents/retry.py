@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 from typing import TypeVar
 
@@ -24,6 +24,11 @@ _LONGEST_PATIENCE = timedelta(minutes=1)
 
 def _nothing(_seconds: float) -> None:
     """What `on_wait` does by default."""
+
+
+def _never() -> bool:
+    """What `unless` says by default."""
+    return False
 
 
 class Retry:
@@ -57,6 +62,7 @@ class Retry:
         self._clock = clock
         self._failures = 0  # in a row
         self._down_since: float | None = None  # None while the breaker is closed
+        self._up_since = clock()
         self._probing = asyncio.Lock()  # first come, first served
         self._probes = 0  # since the breaker opened
         self._next_probe = 0.0
@@ -67,26 +73,44 @@ class Retry:
         """Whether the breaker is open: the dependency counts as down."""
         return self._down_since is not None
 
-    async def __call__(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The call's result, once there is one. Whatever it raises other than Unavailable passes through."""
+    @property
+    def down_seconds(self) -> float:
+        """How long the breaker has been open; 0 while it is closed."""
+        return 0.0 if self._down_since is None else self._clock() - self._down_since
+
+    @property
+    def up_seconds(self) -> float:
+        """How long the breaker has been closed; 0 while it is open."""
+        return 0.0 if self.open else self._clock() - self._up_since
+
+    async def __call__(self, call: Callable[[], Awaitable[T]], *, unless: Callable[[], bool] = _never) -> T:
+        """The call's result, once there is one. Whatever it raises other than Unavailable passes through.
+
+        While the breaker is open and `unless` says so, the call fails with Unavailable, at once unless a probe is due.
+        """
         tries = 0
         while True:
             try:
                 if self.open:
-                    return await self._as_probe(call)
+                    return await self._as_probe(call, unless)
                 return await self._answer(call)
             except Unavailable as why:
                 self._failed(why)
+                if self.open and unless():
+                    raise
                 if not self.open:
                     await self._wait(self._delay(tries, why))
                 tries += 1
 
-    async def _as_probe(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _as_probe(self, call: Callable[[], Awaitable[T]], unless: Callable[[], bool]) -> T:
+        if unless() and (self._probing.locked() or self._clock() < self._next_probe):
+            raise Unavailable(self._dependency, "it is away, and others are not")
         with life().behind(self._life):
             await self._probing.acquire()
         try:
             if self.open:
-                await self._wait(self._next_probe - self._clock())
+                if not unless():
+                    await self._wait(self._next_probe - self._clock())
                 try:
                     return await self._answer(call)
                 except Unavailable as why:
@@ -134,8 +158,21 @@ class Retry:
         self._failures = 0
         if self._down_since is not None:
             _LOG.info("%s answers again after %.1f s", self._dependency, self._clock() - self._down_since)
-            self._down_since = None
+            self._down_since, self._up_since = None, self._clock()
 
     def _signs(self) -> None:
         life().sign()
         self._life.sign()
+
+
+_SURELY_SECONDS = 15.0
+"""After which what answers, and what does not, is no matter of who came back first when all were away."""
+
+
+def others_answer(one: Retry, all_of_them: Collection[Retry]) -> Callable[[], bool]:
+    """Whether one of several dependencies is away for good, and not all of them: then who needs it should not wait."""
+
+    def away() -> bool:
+        return one.down_seconds > _SURELY_SECONDS and any(each.up_seconds > _SURELY_SECONDS for each in all_of_them)
+
+    return away

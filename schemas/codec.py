@@ -19,6 +19,7 @@ from schemas.instants import instant, milliseconds
 E = TypeVar("E", bound=Event)
 
 _HEADER = struct.Struct(">bI")
+HEADER_BYTES = _HEADER.size
 _CLASSES: dict[str, type[Event]] = {f"{registry.NAMESPACE}.{event.__name__}": event for event in EVENTS}
 
 # What fastavro raises on bytes that are not what the schema says (tests/property/test_codec.py feeds it nonsense).
@@ -36,14 +37,14 @@ def encode(event: Event) -> bytes:
 
 def decode(data: bytes, *kinds: type[E]) -> E:
     """The event that the bytes hold, whatever version of its schema wrote it. Raises Unreadable: in words that name no content."""
-    form = _forms().get(data[: _HEADER.size])
+    form = _forms().get(data[:HEADER_BYTES])
     if form is None:
         raise Unreadable(_not_ours(data))
     kind: Any = form.kind
     if kind not in kinds:
         raise Unreadable(f"a {kind.__name__}, where {' or '.join(k.__name__ for k in kinds)} belongs")
     body = BytesIO(data)
-    body.seek(_HEADER.size)
+    body.seek(HEADER_BYTES)
     try:
         event: E = _from_avro(kind, fastavro.schemaless_reader(body, form.schema, form.reader))
     except _GARBAGE as error:
@@ -54,7 +55,7 @@ def decode(data: bytes, *kinds: type[E]) -> E:
 
 
 def _not_ours(data: bytes) -> str:
-    if len(data) < _HEADER.size or data[0] != 0:
+    if len(data) < HEADER_BYTES or data[0] != 0:
         return "the value does not begin with a zero byte and a schema id (Confluent wire format)"
     return f"schema id {_HEADER.unpack_from(data)[1]} is not in schemas/ids.json"
 
@@ -91,6 +92,13 @@ def _forms() -> dict[bytes, _Form]:
 def header(kind: type[Event]) -> bytes:
     """What the bytes of an event of this kind begin with."""
     return _HEADER.pack(0, registry.current_ids()[kind.__name__])
+
+
+def headers(kind: type[Event]) -> dict[bytes, registry.Schema]:
+    """What they begin with by each of its schemas, the newest last."""
+    name = f"{registry.NAMESPACE}.{kind.__name__}"
+    schemas = registry.schemas_by_id().items()
+    return {_HEADER.pack(0, number): schema for number, schema in schemas if schema["name"] == name}
 
 
 def _numeric(node: Any) -> Any:

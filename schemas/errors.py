@@ -23,12 +23,14 @@ class Reason(StrEnum):
     INVALID_EVENT = "invalid_event"
     WRONG_PARTITION = "wrong_partition"
     EVENT_ID_REUSED = "event_id_reused"
+    INVALID_REDRIVE = "invalid_redrive"
     OBJECT_NOT_ALLOWED = "object_not_allowed"
     OBJECT_MISSING = "object_missing"
     OBJECT_TOO_LARGE = "object_too_large"
     WRONG_SHA256 = "wrong_sha256"
     NOT_A_PHOTO = "not_a_photo"
     DAMAGED_PHOTO = "damaged_photo"
+    NEVER_SEEN = "never_seen"
     INTERNAL_ERROR = "internal_error"
 
     @property
@@ -40,14 +42,16 @@ class Reason(StrEnum):
 _ADVICE = {
     Reason.UNREADABLE_EVENT: "Encode the event as schemas/avro/PhotoUploaded.avsc with its id from schemas/ids.json in Confluent wire format.",
     Reason.INVALID_EVENT: "Correct the field that the detail names and publish the event again with a new event_id.",
-    Reason.WRONG_PARTITION: "Key the record with owner_id and use the murmur2 partitioner (librdkafka: partitioner=murmur2_random).",
+    Reason.WRONG_PARTITION: "Key the record with owner_id, use the murmur2 partitioner (librdkafka: partitioner=murmur2_random), and publish the event again.",
     Reason.EVENT_ID_REUSED: "Give every upload an event_id of its own; repeat one only for the same bytes.",
-    Reason.OBJECT_NOT_ALLOWED: "Add the place to SAFELIGHT_OBJECT_ROOTS, or upload to one that is configured.",
-    Reason.OBJECT_MISSING: "Publish the event only after the object can be read at object_uri.",
-    Reason.OBJECT_TOO_LARGE: "Upload a smaller file, or raise SAFELIGHT_MAX_OBJECT_BYTES.",
-    Reason.WRONG_SHA256: "Compute content_sha256 over the very bytes stored at object_uri.",
+    Reason.INVALID_REDRIVE: "Leave the field redrive null: only `safelight deadletters redrive` sets it; upload a photo again with a new event_id.",
+    Reason.OBJECT_NOT_ALLOWED: "Add the place to SAFELIGHT_OBJECT_ROOTS and redrive the photo, or upload it to one that is configured.",
+    Reason.OBJECT_MISSING: "Put the object where object_uri says and redrive the photo; publish an event only after its object can be read.",
+    Reason.OBJECT_TOO_LARGE: "Upload a smaller file, or raise SAFELIGHT_MAX_OBJECT_BYTES and redrive the photo.",
+    Reason.WRONG_SHA256: "Compute content_sha256 over the very bytes stored at object_uri, and publish the photo with a new event_id.",
     Reason.NOT_A_PHOTO: "Upload a photo; the bytes are of no image format that safelight reads.",
     Reason.DAMAGED_PHOTO: "Upload the file again: it is cut short or damaged.",
+    Reason.NEVER_SEEN: "What the detail names was away for as long as safelight waits: redrive the photo when it is back.",
     Reason.INTERNAL_ERROR: "A fault of safelight: report it, and redrive the photo after the fix.",
 }
 

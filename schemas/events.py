@@ -28,9 +28,17 @@ class Root:
     offset: int
 
 
+@dataclass(frozen=True)
+class Redrive:
+    """Which upload is looked at again, and for the how manieth time (schemas/redrive.py)."""
+
+    root: Root
+    attempt: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class PhotoUploaded:
-    """A photo was uploaded: what upload services publish."""
+    """A photo was uploaded: what upload services publish. `redrive` is not theirs to set."""
 
     event_id: str
     photo_id: str
@@ -43,6 +51,7 @@ class PhotoUploaded:
     uploaded_at: datetime
     source: str
     traceparent: str | None = None
+    redrive: Redrive | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +168,34 @@ class PhotoEnriched:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PhotoSeen:
+    """What was seen in a content, whoever's photo it is: fields as in PhotoEnriched. `seen_at`: when Kafka had its first photo."""
+
+    seen_at: datetime
+    media_type: str
+    width: int
+    height: int
+    models: Sequence[ModelResult]
+    camera: Camera | None = None
+    pdq: bytes = b""
+    pdq_quality: int = 0
+    sharpness: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoWaiting:
+    """A photo that something is missing of; `dependencies` are what it waits for: model:NAME or root:URL.
+
+    `seen`: whether a PhotoEnriched without what is missing has been published.
+    """
+
+    photo: PhotoAdmitted
+    dependencies: Sequence[str]
+    since: datetime
+    seen: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class PhotoRejected:
     """A photo that cannot be enriched, and why; `reason` is one of schemas.errors.Reason."""
 
@@ -249,7 +286,17 @@ class Metric:
     buckets: Sequence[Bucket] = field(default_factory=list)
 
 
-Event = PhotoUploaded | PhotoAdmitted | PhotoEnriched | PhotoRejected | PhotoGrouped | DeadLetter | Metric
+Event = (
+    PhotoUploaded
+    | PhotoAdmitted
+    | PhotoEnriched
+    | PhotoRejected
+    | PhotoGrouped
+    | DeadLetter
+    | Metric
+    | PhotoSeen
+    | PhotoWaiting
+)
 
 EVENTS: tuple[type[Event], ...] = (
     PhotoUploaded,
@@ -259,4 +306,6 @@ EVENTS: tuple[type[Event], ...] = (
     PhotoGrouped,
     DeadLetter,
     Metric,
+    PhotoSeen,
+    PhotoWaiting,
 )

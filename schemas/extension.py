@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas import registry
-from schemas.codec import header
+from schemas.codec import HEADER_BYTES, header, headers
 from schemas.events import Event
 from schemas.instants import milliseconds
 
@@ -17,31 +17,41 @@ _WHOLE_NUMBERS = ("int", "long")
 
 
 class Extension:
-    """Makes an event of one kind out of the bytes of one of another kind, with whose fields and values it begins."""
+    """Makes an event of one kind out of the bytes of one of another kind, with whose fields and values it begins.
+
+    What the other has at its end alone must be optional, and null in the event: a byte each, which is cut off.
+    """
 
     def __init__(self, base: type[Event], kind: type[Event], *adds: str) -> None:
         """`adds`: the fields that are new, in the schema's order, those of a record in it as "root.offset": whole numbers or times.
 
         Raises ValueError when the newest schemas are not so.
         """
-        begins, schema = (registry.schemas_by_id()[registry.current_ids()[each.__name__]] for each in (base, kind))
-        shared = [_name_and_type(field) for field in begins["fields"]]
-        if [_name_and_type(field) for field in schema["fields"][: len(shared)]] != shared:
-            raise ValueError(f"{kind.__name__} does not begin with the fields of {base.__name__}")
-        if tuple(_names(schema["fields"][len(shared) :])) != adds:
-            raise ValueError(f"{kind.__name__} adds other fields to those of {base.__name__} than {', '.join(adds)}")
-        self._base = header(base)
+        fields = registry.schemas_by_id()[registry.current_ids()[kind.__name__]]["fields"]
+        self._nulls: dict[bytes, int] = {}
+        for begin, schema in headers(base).items():
+            shared, alone = _split(schema["fields"], {field["name"] for field in fields})
+            fits = [_name_and_type(field) for field in fields[: len(shared)]] == [_name_and_type(f) for f in shared]
+            if fits and all(_may_be_null(field) for field in alone) and tuple(_names(fields[len(shared) :])) == adds:
+                self._nulls[begin] = len(alone)
+        if header(base) not in self._nulls:
+            raise ValueError(f"{kind.__name__} is not {base.__name__} with {', '.join(adds)} after its fields")
         self._header = header(kind)
 
     def __call__(self, data: bytes, *added: bytes) -> bytes | None:
         """The event in wire format: `data` as `decode` has taken it, `added` as `numbers` writes it, in one piece or several.
 
-        None when another version of the base's schema wrote the data.
+        None when a version of the base's schema wrote the data that is not so, or somebody who takes more than a byte for a null.
         """
-        body = data.removeprefix(self._base)
-        if len(body) == len(data):
+        nulls = self._nulls.get(data[:HEADER_BYTES])
+        if nulls is None:
             return None
-        return b"".join((self._header, body, *added))
+        end = len(data) - nulls
+        if nulls and (
+            data[end - 1] > 0x7F or data[end:] != bytes(nulls)
+        ):  # of a number, as numbers() says, this is not the last byte
+            return None
+        return b"".join((self._header, data[HEADER_BYTES:end], *added))
 
 
 def numbers(*values: int | datetime) -> bytes:
@@ -55,6 +65,16 @@ def numbers(*values: int | datetime) -> bytes:
             rest >>= 7
         out.append(rest)
     return bytes(out)
+
+
+def _split(fields: list[registry.Schema], known: set[str]) -> tuple[list[registry.Schema], list[registry.Schema]]:
+    """Up to the last field that is known, and those after it."""
+    shared = max((n for n, field in enumerate(fields, 1) if field["name"] in known), default=0)
+    return fields[:shared], fields[shared:]
+
+
+def _may_be_null(field: registry.Schema) -> bool:
+    return isinstance(field["type"], list) and field["type"][0] == "null"
 
 
 def _name_and_type(field: registry.Schema) -> tuple[str, Any]:

@@ -64,6 +64,14 @@ WAITED = Declared(
     "photos_waited_seconds_total", Kind.COUNTER, "seconds", "Waiting for a dependency to come back.", ("dependency",)
 )
 
+PARKED = Declared(
+    "photos_parked_total", Kind.COUNTER, "photos", "Photos that went to wait for what was missing.", ("dependency",)
+)
+RESUMED = Declared("photos_resumed_total", Kind.COUNTER, "photos", "Photos that came back from waiting.")
+SPARED = Declared(
+    "photos_spared_calls_total", Kind.COUNTER, "calls", "Answers that were known from another photo.", ("model",)
+)
+
 METRICS = {
     metric.name: metric
     for metric in (
@@ -85,6 +93,9 @@ METRICS = {
         INFERENCE,
         INSERT,
         WAITED,
+        PARKED,
+        RESUMED,
+        SPARED,
     )
 }
 

@@ -13,8 +13,14 @@ MAX_EVENT_BYTES = 1 << 20
 """The broker refuses a larger record: an event is a description of a photo, never the photo."""
 
 
+RETENTION = timedelta(days=7)
+"""How long the topics that photos travel on keep their records."""
+
 REMEMBER = timedelta(days=30)
 """How long admit remembers event ids, unless SAFELIGHT_REMEMBER says otherwise."""
+
+KEEP_RESULTS = timedelta(days=7)
+"""How long what was seen in a content serves further photos of it, unless SAFELIGHT_KEEP_RESULTS says otherwise."""
 
 TOMBSTONES_KEPT = timedelta(days=1)
 """How long a changelog shows that a key was deleted: what was not read for longer may have missed it."""
@@ -64,13 +70,12 @@ def _milliseconds(duration: timedelta) -> str:
     return str(duration // timedelta(milliseconds=1))
 
 
-_WEEK = timedelta(days=7)
-
-EVENTS = Topic("photos.events", "owner_id", ("PhotoUploaded",), _WEEK)
-ADMITTED = Topic("photos.admitted", "content_sha256", ("PhotoAdmitted",), _WEEK)
-ENRICHED = Topic("photos.enriched", "owner_id", ("PhotoEnriched", "PhotoRejected"), _WEEK)
-GROUPED = Topic("photos.grouped", "owner_id", ("PhotoGrouped",), _WEEK)
-DEAD_LETTER = Topic("photos.dead_letter", "none", ("DeadLetter",), _WEEK, partitions=2)
+EVENTS = Topic("photos.events", "owner_id", ("PhotoUploaded",), RETENTION)
+ADMITTED = Topic("photos.admitted", "content_sha256", ("PhotoAdmitted",), RETENTION)
+ENRICHED = Topic("photos.enriched", "owner_id", ("PhotoEnriched", "PhotoRejected"), RETENTION)
+GROUPED = Topic("photos.grouped", "owner_id", ("PhotoGrouped",), RETENTION)
+DEAD_LETTER = Topic("photos.dead_letter", "none", ("DeadLetter",), RETENTION, partitions=2)
+WAITING = Topic("photos.waiting", "content_sha256", ("PhotoWaiting",), RETENTION)
 METRICS = Topic("ops.metrics", "worker", ("Metric",), timedelta(days=1), partitions=2)
 
 
@@ -79,12 +84,16 @@ def remembered_for(remember: timedelta) -> timedelta:
 
     A repeat that comes in just in time may wait in photos.events for as long as that keeps it, and admit still has to know.
     """
-    return remember + _WEEK
+    return remember + RETENTION
 
 
 ADMIT_CHANGELOG = Topic(
     "photos.admit.changelog", "keyed hash of owner and event_id", (), remembered_for(REMEMBER), format=1
 )
+ENRICH_CHANGELOG = Topic("photos.enrich.changelog", "content_sha256", (), KEEP_RESULTS, format=1)
 GROUP_CHANGELOG = Topic("photos.group.changelog", "keyed hash of owner and photo_id", (), None, format=1)
 
-TOPICS = (EVENTS, ADMITTED, ENRICHED, GROUPED, DEAD_LETTER, METRICS, ADMIT_CHANGELOG, GROUP_CHANGELOG)
+TOPICS = (
+    *(EVENTS, ADMITTED, ENRICHED, GROUPED, WAITING, DEAD_LETTER, METRICS),
+    *(ADMIT_CHANGELOG, ENRICH_CHANGELOG, GROUP_CHANGELOG),
+)

@@ -12,7 +12,16 @@ from pydantic import Field, SecretStr, ValidationError, ValidatorFunctionWrapHan
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from schemas.topics import ADMIT_CHANGELOG, PARTITIONS, REMEMBER, Topic, remembered_for
+from schemas.topics import (
+    ADMIT_CHANGELOG,
+    ENRICH_CHANGELOG,
+    KEEP_RESULTS,
+    PARTITIONS,
+    REMEMBER,
+    RETENTION,
+    Topic,
+    remembered_for,
+)
 
 STACK_SETTINGS = "settings.env"
 """File in the data folder where a running stack says how to reach it."""
@@ -69,6 +78,14 @@ class Settings(BaseSettings):
         description="Those of them that lie in your own network, comma separated: private addresses and http are read there.",
     )
     max_object_bytes: int = Field(200 << 20, ge=1, description="A larger object is rejected.")
+    keep_results: Duration = Field(
+        KEEP_RESULTS, description="How long what was seen in a content serves further photos of it."
+    )
+    patience: Duration = Field(
+        timedelta(days=3),
+        lt=RETENTION,
+        description="How long a photo waits for a model or an object root that is away.",
+    )
     triton: str = Field("127.0.0.1:8001", description="Triton's gRPC address, host:port.")
     models: Annotated[tuple[str, ...], NoDecode] = Field(
         ("scene_label", "object_detect", "face_detect", "unsafe"),
@@ -136,5 +153,6 @@ class Settings(BaseSettings):
 
     def declared(self, topic: Topic) -> Topic:
         """The topic with the partitions, the replicas and the retention that these settings give it."""
-        retention = remembered_for(self.remember) if topic.name == ADMIT_CHANGELOG.name else topic.retention
+        kept = {ADMIT_CHANGELOG.name: remembered_for(self.remember), ENRICH_CHANGELOG.name: self.keep_results}
+        retention = kept.get(topic.name, topic.retention)
         return replace(topic, partitions=self.partitions_of(topic), replicas=self.replication, retention=retention)

@@ -2,7 +2,8 @@
 
     photos.events ─► admit ─► photos.admitted ─► enrich ─► photos.enriched ─► group ─► photos.grouped ─► store ─► ClickHouse
 
-Beside the road: admit sends what it refuses straight to photos.enriched, and bytes that are no event to photos.dead_letter;
+Beside the road: a photo that something is missing of goes from enrich to photos.waiting, and resume returns it to photos.admitted;
+admit sends what it refuses straight to photos.enriched, and bytes that are no event to photos.dead_letter;
 every worker's metrics travel on ops.metrics; store reads both.
 """
 
@@ -22,11 +23,13 @@ from schemas.topics import (
     ADMIT_CHANGELOG,
     ADMITTED,
     DEAD_LETTER,
+    ENRICH_CHANGELOG,
     ENRICHED,
     EVENTS,
     GROUP_CHANGELOG,
     GROUPED,
     METRICS,
+    WAITING,
     Topic,
 )
 from streams.pace import inserts_within
@@ -100,8 +103,28 @@ async def _enrich(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
     ) as look:
         this = version("safelight")
         yield Guarded(
-            partial(enrich, look=look, version=this, clock=_now, measure=measure),
+            partial(enrich, look=look, keep=settings.keep_results, version=this, clock=_now, measure=measure),
             partial(culprit.of_enrich, version=this, clock=_now, measure=measure),
+        )
+
+
+@asynccontextmanager
+async def _resume(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
+    from agents import culprit  # noqa: PLC0415
+    from agents.resume import open_back, resume  # noqa: PLC0415
+
+    async with open_back(
+        object_roots=settings.object_roots,
+        private_roots=settings.private_roots,
+        max_object_bytes=settings.max_object_bytes,
+        triton=settings.triton,
+        models=settings.models,
+        measure=measure,
+    ) as back:
+        this = version("safelight")
+        yield Guarded(
+            partial(resume, back=back, patience=settings.patience, version=this, clock=_now, measure=measure),
+            partial(culprit.of_resume, version=this, clock=_now, measure=measure),
         )
 
 
@@ -160,7 +183,15 @@ FLOWS = {
     flow.agent: flow
     for flow in (
         Flow("admit", (EVENTS,), _admit, (ADMITTED, ENRICHED, DEAD_LETTER), ADMIT_CHANGELOG),
-        Flow("enrich", (ADMITTED,), _enrich, (ENRICHED,), batch_records=lambda settings: settings.enrich_batch_records),
+        Flow(
+            "enrich",
+            (ADMITTED,),
+            _enrich,
+            (ENRICHED, WAITING),
+            ENRICH_CHANGELOG,
+            batch_records=lambda settings: settings.enrich_batch_records,
+        ),
+        Flow("resume", (WAITING,), _resume, (ADMITTED, WAITING, ENRICHED)),
         Flow("group", (ENRICHED,), _group, (GROUPED,), GROUP_CHANGELOG),
         Flow("store", (GROUPED, DEAD_LETTER, METRICS), _store),
     )

@@ -33,7 +33,7 @@ import numpy as np
 
 from agents.photo.decode import MEDIA_TYPES, Picture, check_formats, decode
 from agents.photo.facts import facts, pack
-from agents.vision.model import Inputs, Model, Tensor
+from agents.vision.model import Inputs, Model, Tensor, frame_of
 from agents.vision.models import MODELS
 from schemas.errors import Reason, Rejected
 
@@ -126,7 +126,7 @@ def _answer(data: bytes, models: Sequence[Model], known: Sequence[Layout]) -> It
     errno_of_c.value = 0
     try:
         picture = decode(data, short_side=max(model.short_side for model in models))
-        said = pack(facts(picture))
+        said = pack(facts(picture), frame_of(picture))
         inputs = [model.prepare(picture) for model in models]
         tensors = [_raw(inputs[n][name], like) for n, layout in enumerate(known) for name, like in layout.items()]
     except MemoryError:

@@ -2,10 +2,12 @@
 
 What crashes, hangs or bloats its decoder is rejected, and the decoder is replaced. It might not have been the photo: the
 kernel short of memory, an operator, a machine that stood still, what an earlier photo left behind. So it has a second try, in
-a new decoder, while no other decodes. Only who used up memory or processor time has not: there the photo is to blame.
+a new decoder, while no other decodes. Only who used up memory or processor time has not: there the photo is to blame. And two that are
+killed from outside say nothing of the photo: enrich waits, and tries again some times.
 
 The inputs are prepared there too: they are no larger than the pixels, and here the interpreter would do one at a time. What a
-decoder sends is numbers in places that are known before, and text: one that a photo took over can lie only about photos.
+decoder sends is numbers in places that are known before, and text: one that a photo took over can lie to us only about photos. (It
+runs as the same user as the worker; what else it could do is for a sandbox around both to bound.)
 
 Photos and inputs go through a socket: 6 MB there and 0.6 MB back take 3.7 ms, through pipes or shared memory 5.3, and of a
 decoder that was killed nothing is left behind. A thread a decoder waits for it; the event loop copies nothing.
@@ -46,7 +48,7 @@ from agents.photo.decoder import (
     layouts,
 )
 from agents.photo.facts import LONGEST, Facts, unpack
-from agents.vision.model import Inputs, Model, Tensor
+from agents.vision.model import Frame, Inputs, Model, Tensor
 from schemas.errors import Reason, Rejected, Unavailable
 
 _LOG = logging.getLogger(__name__)
@@ -80,9 +82,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A photo as models are shown it: `inputs` for each model."""
+    """A photo as models are shown it: `inputs` for each model, made of a picture of the size of `frame`."""
 
     facts: Facts
+    frame: Frame
     inputs: Sequence[Inputs]
 
 
@@ -117,7 +120,7 @@ class Decoders:
         """The photo for all models; and the seconds that it took, without the wait for its turn.
 
         Raises Rejected as decode does, and when the decoder does not survive the photo. Raises Unavailable when no decoder can
-        be started, and RuntimeError with the traceback of what else failed in one.
+        be started, Killed, and RuntimeError with the traceback of what else failed in one.
         """
         loop = asyncio.get_running_loop()
         with life().behind(self._life):
@@ -133,6 +136,8 @@ class Decoders:
             with self._company.alone():
                 return self._try(data, new=True)
         except _Died as why:
+            if why.outside:
+                raise Killed from why
             raise Rejected(why.reason, f"decoder {why.how}") from why
 
     def _try(self, data: bytes, *, new: bool = False) -> tuple[Prepared, float]:
@@ -170,13 +175,24 @@ def _make_ready(decoder: "_Decoder", *, new: bool) -> None:
     raise Unavailable("decoders", f"none starts ({why})") from why
 
 
+class Killed(Unavailable):
+    """Two decoders in a row were killed from outside while they had the photo: the kernel is short of memory, say."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "decoders",
+            "they are killed: the machine may be short of memory (SAFELIGHT_DECODERS, SAFELIGHT_DECODER_BYTES)",
+        )
+
+
 class _Died(Exception):  # noqa: N818 (it is what a decoder did)
     """A decoder ended, or was ended, and it need not be the photo's fault."""
 
-    def __init__(self, how: str, reason: Reason = Reason.DAMAGED_PHOTO) -> None:
+    def __init__(self, how: str, reason: Reason = Reason.DAMAGED_PHOTO, *, outside: bool = False) -> None:
         super().__init__(f"decoder {how}")
         self.how = how
         self.reason = reason
+        self.outside = outside
 
 
 class _Decoder:
@@ -266,7 +282,7 @@ class _Decoder:
             self._send(data, end)
             kind, index, size = ANSWER.unpack(self._received(ANSWER.size, end))
             if kind == PREPARED and size <= LONGEST:
-                return Prepared(self._facts(size, end), self._inputs(end))
+                return Prepared(*self._facts(size, end), self._inputs(end))
             if kind in (REJECTED, BUG) and index < len(REASONS) and size <= LONGEST_TEXT:
                 text = self._received(size, end).decode(errors="replace")
                 if kind == REJECTED:
@@ -274,7 +290,7 @@ class _Decoder:
                 raise RuntimeError(f"in a decoder:\n{text}")
             raise _Nonsense
 
-    def _facts(self, size: int, end: float) -> Facts:
+    def _facts(self, size: int, end: float) -> tuple[Facts, Frame]:
         try:
             return unpack(self._received(size, end))
         except ValueError as error:
@@ -299,12 +315,13 @@ class _Decoder:
             if isinstance(error, OSError):  # it ended, or is about to: of itself, so that it says how
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(_LAST_SECONDS)
+            outside = self._process.poll() == -signal.SIGKILL  # not ours, which comes now
             self.end()
             if self._process.returncode == -signal.SIGXCPU:
                 raise Rejected(Reason.OBJECT_TOO_LARGE, "decoder ran out of time") from error
             if self._process.returncode == NO_MEMORY:
                 raise Rejected(Reason.OBJECT_TOO_LARGE, "decoder ran out of memory") from error
-            raise _Died("crashed") from error
+            raise _Died("crashed", outside=outside) from error
 
     def _send(self, data: bytes, end: float) -> None:
         view = memoryview(data)

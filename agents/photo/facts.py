@@ -2,14 +2,14 @@
 
 import math
 import struct
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from agents.photo.decode import MEDIA_TYPES, MOST_PIXELS, Picture
-from agents.photo.pdq import Pdq, pdq
+from agents.photo.pdq import pdq
 from agents.photo.sharpness import sharpness
 from agents.vision.model import Frame
 from schemas.events import Camera
@@ -39,34 +39,31 @@ LONGEST = _HEAD.size + len(_TEXTS) * (_LONGEST_TEXT + 1)
 """Bytes of packed facts."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Facts:
-    """`width` and `height` are the photo's own, upright; `frame` is the size of the picture that models are shown.
-
-    `camera` is None when the photo says nothing.
-    """
+    """Fields as in PhotoSeen. `width` and `height` are the photo's own, upright; `camera` is None when it says nothing."""
 
     media_type: str
     width: int
     height: int
-    frame: Frame
-    pdq: Pdq
-    sharpness: float
     camera: Camera | None
+    pdq: bytes
+    pdq_quality: int
+    sharpness: float
 
 
 def facts(picture: Picture) -> Facts:
     """All of it. Costs 5 ms."""
-    height, width, _ = picture.pixels.shape
     small = _small(picture)
+    hashed = pdq(small)
     return Facts(
         media_type=picture.media_type,
         width=picture.width,
         height=picture.height,
-        frame=Frame(width, height),
-        pdq=pdq(small),
-        sharpness=float(np.float32(sharpness(small))),  # as events carry it
         camera=picture.camera if picture.camera != Camera() else None,
+        pdq=hashed.bits,
+        pdq_quality=hashed.quality,
+        sharpness=float(np.float32(sharpness(small))),  # as events carry it
     )
 
 
@@ -80,17 +77,17 @@ def _small(picture: Picture) -> Picture:
     return replace(picture, pixels=np.asarray(Image.fromarray(picture.pixels).resize(size, Image.Resampling.BOX)))
 
 
-def pack(facts: Facts) -> bytes:
-    """At most LONGEST bytes."""
+def pack(facts: Facts, frame: Frame) -> bytes:
+    """With the frame of the picture that models are shown. At most LONGEST bytes."""
     camera = facts.camera or Camera()
     numbers = [_number(getattr(camera, name), name) for name in _NUMBERS]
     texts = [(getattr(camera, name) or "").encode()[:_LONGEST_TEXT] for name in _TEXTS]
     kind = MEDIA_TYPES.index(facts.media_type)
-    head = (kind, facts.width, facts.height, *facts.frame, *astuple(facts.pdq), facts.sharpness, *numbers)
-    return _HEAD.pack(*head) + b"\0".join(texts)
+    said = (facts.pdq, facts.pdq_quality, facts.sharpness)
+    return _HEAD.pack(kind, facts.width, facts.height, *frame, *said, *numbers) + b"\0".join(texts)
 
 
-def unpack(data: bytes | bytearray) -> Facts:
+def unpack(data: bytes | bytearray) -> tuple[Facts, Frame]:
     """Raises ValueError when these are not the facts of any photo."""
     try:
         return _unpack(data)
@@ -98,7 +95,7 @@ def unpack(data: bytes | bytearray) -> Facts:
         raise ValueError("no time") from error
 
 
-def _unpack(data: bytes | bytearray) -> Facts:
+def _unpack(data: bytes | bytearray) -> tuple[Facts, Frame]:
     if len(data) < _HEAD.size:
         raise ValueError("too short")
     kind, width, height, across, down, bits, quality, sharp, *numbers = _HEAD.unpack_from(data)
@@ -123,15 +120,16 @@ def _unpack(data: bytes | bytearray) -> Facts:
         said["taken_at"] = instant(int(said["taken_at"]))
     said |= {name: text or None for name, text in zip(_TEXTS, texts, strict=True)}
     camera = Camera(**said)
-    return Facts(
+    known = Facts(
         media_type=MEDIA_TYPES[kind],
         width=width,
         height=height,
-        frame=Frame(across, down),
-        pdq=Pdq(bits, quality),
-        sharpness=sharp,
         camera=camera if camera != Camera() else None,
+        pdq=bits,
+        pdq_quality=quality,
+        sharpness=sharp,
     )
+    return known, Frame(across, down)
 
 
 def _number(value: Any, name: str) -> float:

@@ -41,14 +41,17 @@ class Root:
         async with AsyncExitStack() as stack:
             try:
                 found = await stack.enter_async_context(self._store.open(location))
-            except Refuses as error:
-                # Is it this object, or does the store no longer know us? What it served before can tell.
-                if self._served is not None and await self._answers(self._served):
+            except Refuses:
+                # Is it this object, or does the store no longer know us, or did it for a moment? What it served before can tell.
+                if self._served is None or not await self._answers(self._served):
+                    raise
+                try:
+                    found = await stack.enter_async_context(self._store.open(location))
+                except Refuses as again:
                     raise Rejected(
                         Reason.OBJECT_NOT_ALLOWED,
                         "the store refuses this object, and serves others under the same root",
-                    ) from error
-                raise
+                    ) from again
             self._served = location
             yield found
 

@@ -26,6 +26,12 @@ class Frame(NamedTuple):
     height: int
 
 
+def frame_of(picture: Picture) -> Frame:
+    """The frame of what models are shown of it."""
+    height, width, _ = picture.pixels.shape
+    return Frame(width, height)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A model that Triton serves, and how a photo is shown to it.
@@ -33,8 +39,7 @@ class Model:
     `name` and `version` are Triton's. `short_side`: how many pixels the shorter side of a picture must have for it at
     least (a smaller photo comes as it is). `outputs`: name and shape of each output for one photo. `prepare` makes the
     inputs; `read` makes sense of outputs whose shapes are right and which are all finite numbers, by the frame
-    where it says where things are. `in_flight`: requests to it at once, of one worker; a slow model gets few, lest those at
-    the end of its queue take too long. By default twice the largest batch (8) of its one instance: more only makes each wait longer.
+    where it says where things are.
     """
 
     name: str
@@ -43,4 +48,3 @@ class Model:
     outputs: Mapping[str, tuple[int, ...]]
     prepare: Callable[[Picture], Inputs]
     read: Callable[[Tensors, Frame], ModelResult]
-    in_flight: int = 16

@@ -61,5 +61,4 @@ TEXT = Model(
     outputs={"corners": (1, _LINES, 8), "scores": (1, _LINES), "characters": (1, _LINES, _LENGTH)},
     prepare=_prepare,
     read=_read,
-    in_flight=2,
 )

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from schemas.errors import Reason
+
 PAGE_PORT = 8088
 CLICKHOUSE_PORT = 8123
 
@@ -32,6 +34,7 @@ class AgentName(StrEnum):
 
     ADMIT = "admit"
     ENRICH = "enrich"
+    RESUME = "resume"
     GROUP = "group"
     STORE = "store"
 
@@ -201,6 +204,109 @@ def accept(
     from ops.cli.offsets import accept
 
     accept(agent.value, to, topic=topic, partition=partition, forget=forget, yes=yes, as_json=as_json)
+
+
+deadletters = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="markdown", help="What was rejected, why, and trying it again."
+)
+app.add_typer(deadletters, name="deadletters")
+
+Reasons = Annotated[list[Reason] | None, typer.Option("--reason", help="Of this reason; may be repeated.")]
+Since = Annotated[str, typer.Option(help="Rejected since then: 2h, 7d, 2026-03-01 or 2026-03-01T12:00 (UTC).")]
+Until = Annotated[str, typer.Option(help="Rejected before then.")]
+Owner = Annotated[str | None, typer.Option(help="Of this owner.")]
+PhotoId = Annotated[str | None, typer.Option("--photo", help="Of this photo.")]
+
+
+@deadletters.command(name="list")
+def list_letters(
+    reason: Reasons = None,
+    since: Since = "",
+    until: Until = "",
+    owner: Owner = None,
+    photo: PhotoId = None,
+    rows: Annotated[bool, typer.Option("--rows", help="A line a letter, the newest first.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Most lines of --rows.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Count dead letters by reason, with what to do about each; with --rows, show them one by one.
+
+    `open` are photos whose last word a letter is, and for which a redrive is left.
+
+    Example: `safelight deadletters list --since 2h`, or `safelight deadletters list --rows --reason object_missing --owner ada`
+    """
+    from ops.cli.deadletters import Filters, show_list
+
+    show_list(Filters(reason or [], since, until, owner, photo), limit if rows else 0, as_json=as_json)
+
+
+@deadletters.command(name="show")
+def show_letter(
+    which: Annotated[
+        str, typer.Argument(metavar="ROOT|PHOTO", help="A root as `list --rows` shows it, or a photo_id.")
+    ],
+    owner: Owner = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show everything about the dead letters of one upload or photo: what was found, what to do, whether a redrive can help.
+
+    Example: `safelight deadletters show 1-3-42`, or `safelight deadletters show IMG_2041 --owner ada`
+    """
+    from ops.cli.deadletters import show
+
+    show(which, owner, as_json=as_json)
+
+
+@deadletters.command()
+def redrive(
+    which: Annotated[str | None, typer.Argument(metavar="[ROOT|PHOTO]", help="Of this upload or photo alone.")] = None,
+    reason: Reasons = None,
+    since: Since = "",
+    until: Until = "",
+    owner: Owner = None,
+    photo: PhotoId = None,
+    limit: Annotated[int, typer.Option(min=0, help="Send at most so many; 0: all.")] = 0,
+    rate: Annotated[float, typer.Option(min=0, help="Most events a second; 0: as fast as possible.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Publish rejected uploads once more, after the cause is mended. What is not redriven is counted, with why.
+
+    Each takes its event from photos.events, as it was uploaded; at most three times. Safe to repeat and to break off: what is
+    sent twice counts once. Every run leaves a row in ClickHouse's table audit.
+
+    Example: `safelight deadletters redrive --reason object_missing --since 2h --dry-run`
+    """
+    from ops.cli.deadletters import Filters, redrive
+
+    filters = Filters(reason or [], since, until, owner, photo, which)
+    redrive(filters, limit=limit, rate=rate, dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+@benches.command(name="saturation")
+def bench_saturation(
+    pairs: Annotated[int, typer.Option(min=1, help="How often each of the two runs.")] = 5,
+    photos: Annotated[int, typer.Option(min=50, help="How many photos each run looks at.")] = 200,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(help="Comma separated; may be given several times. Default: all, then scene_label."),
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+) -> None:
+    """How near the whole pipeline comes to a bare script that reads, decodes and asks Triton, and does nothing else.
+
+    On the same photos of 2 to 12 megapixels and the same models, in turn. `ratio` is whole ÷ bare in photos a second, the median
+    of the pairs. Beside it: Triton alone, CPU a photo by stage, and how many calls a third of copies costs.
+
+    Example: `safelight bench saturation --pairs 5 --json saturation.json`
+    """
+    from ops.cli.checkout import run
+
+    more = [word for names in models or [] for word in ("--models", names)]
+    more += ["--json", str(json_file)] if json_file else []
+    words = ["--pairs", str(pairs), "--photos", str(photos), *more]
+    raise typer.Exit(run("bench saturation", "bench.saturation", words))
 
 
 @benches.command(name="admit")

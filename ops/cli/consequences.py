@@ -11,7 +11,8 @@ _AGAIN = {
         "admit knows their ids and drops them as repeats, but bytes that were nobody's, and uploads into a wrong partition, "
         "are counted again"
     ),
-    "enrich": "enrich pays for their models again, and group drops the results",
+    "enrich": "enrich fetches their photos again, and group drops the results",
+    "resume": "resume returns their photos once more, and group drops what is not newer",
     "group": "group knows the photos and drops what is not newer, but rejects of uploads into a wrong partition are counted again",
     "store": (
         "in photo_enrichments and photo_embeddings their rows replace the ones that are there; in photo_outcomes, dead_letters, "
@@ -21,11 +22,13 @@ _AGAIN = {
 
 _AGAIN_WITHOUT_MEMORY = {
     "admit": "admit takes them for new, so that their models are paid for again; group drops the results as long as it remembers",
+    "enrich": "enrich pays for their models again, and group drops the results",
     "group": "group takes the photos for new and stamps them first once more: they count twice",
 }
 
 _FORGOTTEN = {
     "admit": "every event id is forgotten: what is published again, within SAFELIGHT_REMEMBER too, is admitted again",
+    "enrich": "what was seen is forgotten: a further photo of the same content is paid for again",
     "group": "every photo is forgotten: its next outcome counts as its first, however old it is",
 }
 

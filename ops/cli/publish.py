@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from agents.photo.root import parse_root
 from ops.cli.report import stdout
 from ops.publish import Found, PublishError, Uploader, find_photos
 from schemas.topics import EVENTS
@@ -23,7 +24,9 @@ def publish(paths: list[Path], *, owner: str, source: str, rate: float, to: str,
     found = find_photos(paths)
     began = time.monotonic()
     with PhotoProducer(settings.brokers, topic=settings.topic(EVENTS)) as producer:
-        private = root.rstrip("/") in {private.rstrip("/") for private in settings.private_roots}
+        private = parse_root("--to", root) in {
+            parse_root("SAFELIGHT_PRIVATE_ROOTS", url) for url in settings.private_roots
+        }
         uploader = Uploader(root=root, private=private, owner_id=owner, source=source, producer=producer)
         failed = _upload(found, uploader, rate)
     seconds = time.monotonic() - began

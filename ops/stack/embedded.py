@@ -20,7 +20,7 @@ from schemas.errors import SafelightError
 from streams import provision
 from streams.settings import STACK_SETTINGS, Settings
 
-AGENTS = ("admit", "enrich", "group", "store")
+AGENTS = ("admit", "enrich", "resume", "group", "store")
 _MARK = "this-is-safelight-data"
 
 

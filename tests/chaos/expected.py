@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from agents.batch import Agent, Batch, Output
-from agents.enrich import Look, Seen
+from agents.enrich import Content, Look, Seen
 from agents.store import store
 from schemas.errors import Rejected
 from schemas.events import PhotoAdmitted
@@ -133,19 +133,20 @@ class Memo:
         self._look = look
         self._answers: dict[tuple[str, bytes, int], asyncio.Task[Seen | Rejected]] = {}
 
-    async def __call__(self, photo: PhotoAdmitted) -> Seen:
+    async def __call__(self, photo: PhotoAdmitted, content: Content) -> Seen:
         """As the look that it remembers."""
         described = (photo.object_uri, photo.content_sha256, photo.size_bytes)
         if described not in self._answers:
-            self._answers[described] = asyncio.create_task(self._answer(photo))
+            self._answers[described] = asyncio.create_task(self._answer(photo, content))
         answer = await self._answers[described]  # which costs no turn of the loop once it is there
         if isinstance(answer, Rejected):
             raise Rejected(answer.reason, answer.detail)
+        content.known = content.known or answer.content
         return answer
 
-    async def _answer(self, photo: PhotoAdmitted) -> Seen | Rejected:
+    async def _answer(self, photo: PhotoAdmitted, content: Content) -> Seen | Rejected:
         try:
-            return await self._look(photo)
+            return await self._look(photo, content)
         except Rejected as why:
             return why
 

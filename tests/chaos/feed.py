@@ -27,7 +27,7 @@ from streams.settings import Settings
 from tests.chaos.sent import Fate, Sent
 
 _OWNERS = 40
-_CONTENTS = 60
+_COPIES = 1 / 3  # of the photos have a content that an earlier one had, of whatever owner
 _REPEATS = 0.1
 _FAULTS = 0.01
 _FIRST_FAULTS = 20  # of so many records one is at fault until there was every kind: a short feed has them all, too
@@ -54,17 +54,33 @@ class Album:
     def __init__(self, folder: Path, rng: random.Random) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        pixels = np.random.default_rng(rng.randrange(2**32)).integers(0, 256, (_CONTENTS, 6, 8, 3), np.uint8)
-        self.photos = [self._keep(_jpeg(each), ".jpg") for each in pixels]
-        whole = _jpeg(pixels[0])
+        self._rng = rng
+        self._pixels = np.random.default_rng(rng.randrange(2**32))
+        self._photos: list[tuple[str, bytes, int]] = []
+        whole = _jpeg(self._new())
         self.text = self._keep(b"this is no photo, whatever its name says", ".jpg")
         self.torn = self._keep(whole[: len(whole) // 2], ".jpg")
+
+    def photo(self) -> tuple[str, bytes, int]:
+        """A photo, new or there already: where it is, its digest and its size."""
+        if not self._photos or self._rng.random() >= _COPIES:
+            self._photos.append(self._keep(_jpeg(self._new()), ".jpg"))
+            return self._photos[-1]
+        return self._rng.choice(self._photos)
+
+    def _new(self) -> np.ndarray:
+        return self._pixels.integers(0, 256, (6, 8, 3), np.uint8)
 
     def _keep(self, content: bytes, suffix: str) -> tuple[str, bytes, int]:
         digest = sha256(content)
         path = self._folder / f"{digest.hexdigest()}{suffix}"
-        path.write_bytes(content)
-        return path.as_uri(), digest.digest(), len(content)
+        while True:
+            try:
+                path.write_bytes(content)
+            except FileNotFoundError:  # the weather has taken the folder away for a while
+                time.sleep(0.05)
+            else:
+                return path.as_uri(), digest.digest(), len(content)
 
 
 def _jpeg(pixels: np.ndarray) -> bytes:
@@ -99,7 +115,7 @@ class Drafts:
                 yield draft
 
     def _photo(self, number: int, **changes: object) -> PhotoUploaded:
-        uri, digest, size = self._rng.choice(self._album.photos)
+        uri, digest, size = self._album.photo()
         fields = {
             "event_id": f"event-{number}",
             "photo_id": f"photo-{number}",

@@ -19,7 +19,7 @@ _SINK = (Step.READ, Step.WORKED, Step.PENDING, Step.INSERTING, Step.INSERTED, St
 
 REACHES: Mapping[str, tuple[str, ...]] = {
     "admit": (*_PARTITION, *_STATE, *_BATCH),
-    "enrich": (*_PARTITION, *_BATCH, FETCHED, INFERRED),
+    "enrich": (*_PARTITION, *_STATE, *_BATCH, FETCHED, INFERRED),
     "group": (*_PARTITION, *_STATE, *_BATCH),
     "store": (*_PARTITION, *_SINK),
 }

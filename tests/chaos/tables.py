@@ -28,7 +28,7 @@ LATENCIES = ("latency_milliseconds", "latency_buckets")
 """What rollups make of it. When ClickHouse is killed between a table and its rollup, the INSERT's repeat reaches the rollup only, and
 later: so these may tell of longer times than the table, never of shorter ones, nor of fewer or more rows."""
 
-NOT_OF_PHOTOS = ("migrations",)
+NOT_OF_PHOTOS = ("migrations", "audit")
 """Tables that no record turns into a row of."""
 
 _STORES_NOTHING = ("View", "MaterializedView")

@@ -24,7 +24,7 @@ GOLDEN = {
 _LABELS_ALONE = builders.enriched(
     models=builders.enriched().models[:1], camera=None, pdq=b"", pdq_quality=0, sharpness=0.0
 )
-BEFORE = {3: _LABELS_ALONE, 5: builders.grouped(_LABELS_ALONE)}
+BEFORE = {1: builders.uploaded(), 3: _LABELS_ALONE, 5: builders.grouped(_LABELS_ALONE)}
 """What ids that are no longer the newest of their record were given for."""
 
 

@@ -156,9 +156,24 @@ def test_what_cannot_work_says_what_to_do_in_one_line(tmp_path, arguments, says)
     assert told.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["demo", "up", "publish", "worker", "status", "topics", "migrate", "offsets"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "demo",
+        "up",
+        "publish",
+        "worker",
+        "status",
+        "topics",
+        "migrate",
+        "offsets",
+        "deadletters list",
+        "deadletters show",
+        "deadletters redrive",
+    ],
+)
 def test_every_command_has_help_with_an_example(tmp_path, command):
-    told = ended(safelight(command, "--help", data=tmp_path))
+    told = ended(safelight(*command.split(), "--help", data=tmp_path))
     assert "Example" in told
 
 

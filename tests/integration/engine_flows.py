@@ -44,7 +44,8 @@ async def dedupe(batch: Batch, state: State) -> Result:
     for delivery, key, known in zip(deliveries, keys, state.get_many(keys), strict=True):
         if known is None and key not in result.changes:
             root = Root(1, delivery.partition, delivery.offset)
-            admitted = PhotoAdmitted(**vars(delivery.event), root=root, admitted_at=delivery.appended_at)
+            upload = {name: value for name, value in vars(delivery.event).items() if name != "redrive"}
+            admitted = PhotoAdmitted(**upload, root=root, admitted_at=delivery.appended_at)
             result.outputs.append(Output(ADMITTED, admitted.content_sha256, admitted))
             result.changes[key] = str(delivery.offset).encode()
     return result

@@ -258,6 +258,7 @@ def test_a_round_by_real_workers_is_exact_and_what_was_not_compared_is_named(who
         "photos.dead_letter": ["rejected_at"],
         "ops.metrics": ["*"],
         "migrations": ["*"],
+        "audit": ["*"],
         "photo_outcomes_by_minute": ["latency_milliseconds", "latency_buckets"],
         **{table.name: ["stored_at"] for table in TABLES},
     }

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,7 @@ async def outcomes_of(look, *photos):
         batch(ADMITTED, *photos),
         Nothing(),
         look=look,
+        keep=timedelta(days=7),
         version="0.1.0",
         clock=lambda: datetime.now(UTC),
         measure=Counted(),

@@ -15,7 +15,10 @@ from schemas.events import (
     PhotoEnriched,
     PhotoGrouped,
     PhotoRejected,
+    PhotoSeen,
     PhotoUploaded,
+    PhotoWaiting,
+    Redrive,
     Region,
     Root,
 )
@@ -39,6 +42,18 @@ def admitted(**fields: Any) -> PhotoAdmitted:
 
 def enriched(**fields: Any) -> PhotoEnriched:
     return PhotoEnriched(**(_UPLOAD | _LINEAGE | _SEEN | fields))
+
+
+def seen(**fields: Any) -> PhotoSeen:
+    known = {name: value for name, value in _SEEN.items() if name in PhotoSeen.__dataclass_fields__}
+    return PhotoSeen(**(known | {"seen_at": NOON, "media_type": "image/jpeg"} | fields))
+
+
+def waiting(photo: PhotoAdmitted | None = None, **fields: Any) -> PhotoWaiting:
+    photo = photo or admitted()
+    return PhotoWaiting(
+        **({"photo": photo, "dependencies": ["model:face_detect"], "since": NOON, "seen": True} | fields)
+    )
 
 
 def rejected(**fields: Any) -> PhotoRejected:
@@ -73,6 +88,7 @@ _UPLOAD: dict[str, Any] = {
     "source": "upload-api",
     "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 }
+REDRIVE = Redrive(Root(1, 3, 42), 1)
 _UPLOAD_SEEN_BY_NOBODY = {name: value for name, value in _UPLOAD.items() if name != "media_type"}
 _LINEAGE: dict[str, Any] = {"root": Root(1, 3, 42), "attempt": 0, "fill": 0}
 _SEEN: dict[str, Any] = {
@@ -150,4 +166,7 @@ _METRIC: dict[str, Any] = {
     "buckets": [Bucket(28, 3)],
 }
 
-EVERY_KIND = (uploaded(), admitted(), enriched(), rejected(), grouped(), dead_letter(), metric())
+EVERY_KIND = (
+    *(uploaded(redrive=REDRIVE), admitted(), enriched(), rejected(), grouped(), dead_letter(), metric()),
+    *(seen(), waiting()),
+)

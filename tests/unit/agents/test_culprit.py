@@ -1,5 +1,6 @@
 """A record that an agent always fails on: each agent's rejection of its photo."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,8 +8,9 @@ import pytest
 from agents import culprit
 from schemas import codec, metrics
 from schemas.errors import Reason, Unreadable
-from schemas.events import DeadLetter, PhotoGrouped, PhotoRejected, Root
+from schemas.events import DeadLetter, PhotoGrouped, PhotoRejected, Redrive, Root
 from schemas.partitioning import partition_of
+from schemas.redrive import redriven
 from schemas.tables import DEAD_LETTERS, PHOTO_OUTCOMES
 from schemas.topics import ADMITTED, DEAD_LETTER, ENRICHED, EVENTS, GROUPED, METRICS
 from tests.support.batches import Counted, Read, batch
@@ -61,6 +63,14 @@ async def test_admit_rejects_a_photo_whose_event_can_be_attributed(measure):
     assert (photo.root, photo.rejected_at, photo.worker_version) == (Root(2, HERE, 7), LATER, "9")
     assert len(photo.object_uri) == 2048
     assert internal(measure) == 1
+
+
+async def test_admit_rejects_a_redrive_as_that_attempt_and_one_that_is_none_as_itself(measure):
+    redrive = Redrive(Root(2, HERE, 3), 1)
+    legal = (await of_admit(measure, redriven(uploaded(), redrive))).event
+    assert (legal.reason, legal.root, legal.attempt) == (Reason.INTERNAL_ERROR, redrive.root, 1)
+    illegal = (await of_admit(measure, redriven(uploaded(), replace(redrive, attempt=4)))).event
+    assert (illegal.reason, illegal.root, illegal.attempt) == (Reason.INTERNAL_ERROR, Root(2, HERE, 7), 0)
 
 
 @pytest.mark.parametrize("value", [b"\0nothing", None, uploaded(owner_id="")])

@@ -1,21 +1,19 @@
 """enrich: one outcome a photo, whatever happens to the others."""
 
 import asyncio
+import dataclasses
 import hashlib
 import threading
 from datetime import timedelta
 
 import pytest
 
-from agents.enrich import Seen, enrich, open_look
+from agents.enrich import Away, Content, Seen, enrich, open_look
 from agents.photo.decoders import Limits
-from agents.photo.facts import Facts
-from agents.photo.pdq import Pdq
-from agents.vision.model import Frame
 from schemas import codec, metrics
 from schemas.errors import Reason, Rejected, StrangeWorld
-from schemas.events import Camera, Label, ModelResult, PhotoEnriched, PhotoRejected, Root
-from schemas.topics import ADMITTED, ENRICHED
+from schemas.events import Camera, Label, ModelResult, PhotoEnriched, PhotoRejected, PhotoSeen, PhotoWaiting, Root
+from schemas.topics import ADMITTED, ENRICHED, WAITING
 from tests.support.batches import Counted, batch
 from tests.support.bombs import flat
 from tests.support.builders import NOON, admitted, vector
@@ -25,20 +23,18 @@ from tests.support.object_server import object_server
 pytestmark = pytest.mark.unit
 
 LATER = NOON + timedelta(seconds=2)
-FACTS = Facts(
+CONTENT = PhotoSeen(
+    seen_at=NOON,
     media_type="image/webp",
     width=600,
     height=400,
-    frame=Frame(300, 200),
-    pdq=Pdq(bytes(32), 77),
+    pdq=bytes(32),
+    pdq_quality=77,
     sharpness=1.5,
     camera=Camera(make="Canon"),
+    models=[ModelResult(model="m", version="1", labels=[Label("cup", 0.5)], embedding=vector(1.0, 0.0))],
 )
-SEEN = Seen(
-    FACTS,
-    [ModelResult(model="m", version="1", labels=[Label("cup", 0.5)], embedding=vector(1.0, 0.0))],
-    ["other"],
-)
+SEEN = Seen(CONTENT, CONTENT.models)
 
 
 class Nothing:
@@ -48,17 +44,27 @@ class Nothing:
         return [None] * len(keys)
 
 
-async def enriching(*photos, look, measure=None):
-    result = await enrich(
-        batch(ADMITTED, *photos), Nothing(), look=look, version="9.9", clock=lambda: LATER, measure=measure or Counted()
+async def enriched(*photos, look, measure=None, state=None, keep=timedelta(days=7)):
+    return await enrich(
+        batch(ADMITTED, *photos),
+        state or Nothing(),
+        look=look,
+        keep=keep,
+        version="9.9",
+        clock=lambda: LATER,
+        measure=measure or Counted(),
     )
+
+
+async def enriching(*photos, look, measure=None):
+    result = await enriched(*photos, look=look, measure=measure)
     assert result.changes == {}
     assert all(output.topic is ENRICHED for output in result.outputs)
     assert all(output.key == output.event.owner_id.encode() for output in result.outputs)
     return [output.event for output in result.outputs]
 
 
-async def sees(_photo):
+async def sees(_photo, _content):
     return SEEN
 
 
@@ -68,13 +74,13 @@ async def test_what_was_seen_is_told_with_all_that_was_known():
     kept = {name: value for name, value in vars(photo).items() if name != "media_type"}
     assert kept.items() <= vars(outcome).items()
     assert (outcome.width, outcome.height, outcome.media_type) == (600, 400, "image/webp")
-    assert (outcome.models, outcome.missing) == (SEEN.models, SEEN.missing)
+    assert (outcome.models, outcome.missing) == (SEEN.models, [])
     assert (outcome.enriched_at, outcome.worker_version) == (LATER, "9.9")
     assert codec.decode(codec.encode(outcome), PhotoEnriched) == outcome
 
 
 async def test_a_reject_is_an_outcome_with_all_that_was_known():
-    async def look(_photo):
+    async def look(_photo, _content):
         raise Rejected(Reason.OBJECT_MISSING, "there is no object")
 
     measure = Counted()
@@ -92,7 +98,7 @@ async def test_photos_are_looked_at_together_and_come_out_in_order():
     inside = 0
     everybody = asyncio.Event()
 
-    async def look(photo):
+    async def look(photo, _content):
         nonlocal inside
         inside += 1
         if inside == 20:
@@ -110,7 +116,7 @@ async def test_photos_are_looked_at_together_and_come_out_in_order():
 async def test_a_bug_is_raised_as_it_is_and_leaves_no_photo_behind():
     ended = []
 
-    async def look(photo):
+    async def look(photo, _content):
         if photo.photo_id == "bad":
             raise ZeroDivisionError
         try:
@@ -126,7 +132,7 @@ async def test_a_bug_is_raised_as_it_is_and_leaves_no_photo_behind():
 async def test_it_ends_at_once_when_cancelled():
     waiting = asyncio.Event()
 
-    async def look(_photo):
+    async def look(_photo, _content):
         waiting.set()
         await asyncio.Event().wait()
 
@@ -155,9 +161,9 @@ async def test_a_look_opens_and_closes_without_a_server(tmp_path):
         measure=Counted(),
     ) as look:
         with pytest.raises(Rejected, match="object_not_allowed"):
-            await look(admitted(object_uri="s3://elsewhere/a.jpg"))
+            await look(admitted(object_uri="s3://elsewhere/a.jpg"), Content(NOON))
         with pytest.raises(Rejected, match="object_missing"):
-            await look(admitted(object_uri=f"{tmp_path.as_uri()}/a.jpg"))
+            await look(admitted(object_uri=f"{tmp_path.as_uri()}/a.jpg"), Content(NOON))
 
 
 async def test_an_object_store_that_is_down_is_waited_for_and_the_photo_is_not_to_blame():
@@ -176,7 +182,7 @@ async def test_an_object_store_that_is_down_is_waited_for_and_the_photo_is_not_t
                 object_uri=f"{web.url}/a.jpg", size_bytes=4, content_sha256=hashlib.sha256(b"text").digest()
             )
             with pytest.raises(Rejected, match="not_a_photo"):
-                await look(photo)
+                await look(photo, Content(NOON))
         assert len(web.asked) == 4
     assert measure.counts[(metrics.WAITED.name, ("dependency", web.url))] > 0
 
@@ -222,7 +228,9 @@ async def test_a_root_that_is_down_is_waited_for_and_holds_up_no_other():
 
             def looking(root):
                 digest = hashlib.sha256(b"text").digest()
-                return look(admitted(object_uri=f"{root.url}/a.jpg", size_bytes=4, content_sha256=digest))
+                return look(
+                    admitted(object_uri=f"{root.url}/a.jpg", size_bytes=4, content_sha256=digest), Content(NOON)
+                )
 
             def waits():
                 assert measure.counts.get((metrics.WAITED.name, ("dependency", down.url)), 0) > 0
@@ -262,3 +270,102 @@ async def test_only_so_many_bytes_are_held_at_once_by_what_events_announce(annou
             outcomes = await enriching(*photos, look=look)
     assert [outcome.reason for outcome in outcomes] == [Reason.INVALID_EVENT] * 2
     assert (len(web.met) == 2) is together
+
+
+# What is known
+
+
+class Looking:
+    """A look that knows whom it asked, and whose models can be away."""
+
+    def __init__(self, *models):
+        self.models = models
+        self.asked = []
+        self.away = set()
+        self.rejects = set()
+
+    async def __call__(self, photo, content):
+        await asyncio.sleep(0)
+        async with content.turn:
+            if photo.photo_id in self.rejects:
+                raise Rejected(Reason.DAMAGED_PHOTO, "torn")
+            known = content.known or dataclasses.replace(CONTENT, seen_at=content.at, models=[])
+            have = {result.model for result in known.models}
+            wanted = [model for model in self.models if model not in have | self.away]
+            self.asked += [(photo.photo_id, model) for model in wanted]
+            found = [ModelResult(model=model, version="1") for model in wanted]
+            if found or not content.known:
+                content.known = dataclasses.replace(known, models=[*known.models, *found])
+            have = {result.model for result in content.known.models}
+            missing = [f"model:{model}" for model in self.models if model not in have]
+            return Seen(content.known, content.known.models, missing)
+
+
+class Remembered(dict):
+    """A partition's state."""
+
+    def get_many(self, keys):
+        return [self.get(key) for key in keys]
+
+
+async def test_a_content_is_looked_at_once_in_a_batch_and_remembered():
+    look, state = Looking("m"), Remembered()
+    photos = [admitted(photo_id=str(n), owner_id=f"owner-{n}", content_sha256=bytes([n % 2] * 32)) for n in range(6)]
+    result = await enriched(*photos, look=look)
+    assert look.asked == [("0", "m"), ("1", "m")]
+    assert [output.event.photo_id for output in result.outputs] == list("012345")
+    state.update(result.changes)
+    since = [codec.decode(state[bytes([n] * 32)], PhotoSeen).seen_at for n in range(2)]
+    assert since == [NOON, NOON + timedelta(milliseconds=1)], "when Kafka had the first of each"
+    again = await enriched(*photos, look=look, state=state)
+    assert len(look.asked) == 2
+    assert again.changes == {}
+    assert [output.event for output in again.outputs] == [output.event for output in result.outputs]
+
+
+async def test_what_is_known_serves_for_its_time_and_no_longer():
+    look = Looking("m")
+    first = await enriched(admitted(), look=look)
+    week = timedelta(days=7)
+    [(key, value)] = first.changes.items()
+    old = codec.encode(dataclasses.replace(codec.decode(value, PhotoSeen), seen_at=NOON - week))
+    result = await enriched(admitted(), look=look, state=Remembered({key: old}), keep=week)
+    assert len(look.asked) == 2
+    assert codec.decode(result.changes[key], PhotoSeen).seen_at == NOON
+
+
+async def test_a_reject_is_not_remembered_and_the_next_of_the_content_is_looked_at():
+    look = Looking("m")
+    look.rejects.add("0")
+    result = await enriched(*(admitted(photo_id=str(n)) for n in range(2)), look=look)
+    assert [type(output.event) for output in result.outputs] == [PhotoRejected, PhotoEnriched]
+    assert look.asked == [("1", "m")]
+    assert len(result.changes) == 1
+
+
+async def test_what_is_missing_is_said_and_the_photo_waits_for_it():
+    look, measure = Looking("m", "n"), Counted()
+    look.away.add("n")
+    photo = admitted(fill=3)
+    result = await enriched(photo, look=look, measure=measure)
+    partial, waiting = (output.event for output in result.outputs)
+    assert [output.topic for output in result.outputs] == [ENRICHED, WAITING]
+    assert ([each.model for each in partial.models], partial.missing, partial.fill) == (["m"], ["n"], 3)
+    assert waiting == PhotoWaiting(photo=photo, dependencies=["model:n"], since=LATER, seen=True)
+    assert measure.counts == {(metrics.PARKED.name, ("dependency", "model:n")): 1}
+    look.away.clear()
+    result = await enriched(dataclasses.replace(photo, fill=4), look=look, state=Remembered(result.changes))
+    [whole] = (output.event for output in result.outputs)
+    assert ([each.model for each in whole.models], whole.missing, whole.fill) == (["m", "n"], [], 4)
+    assert look.asked == [("photo-1", "m"), ("photo-1", "n")]
+
+
+async def test_a_photo_of_which_nothing_could_be_seen_waits_without_an_outcome():
+    async def look(_photo, _content):
+        raise Away("root:s3://photos")
+
+    result = await enriched(admitted(), look=look)
+    [waiting] = result.outputs
+    assert (waiting.topic, waiting.key) == (WAITING, admitted().content_sha256)
+    assert waiting.event == PhotoWaiting(photo=admitted(), dependencies=["root:s3://photos"], since=LATER, seen=False)
+    assert result.changes == {}

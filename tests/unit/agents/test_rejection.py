@@ -31,6 +31,6 @@ def test_it_keeps_what_is_known_of_the_photo_and_says_why(photo):
     assert (said.rejected_at, said.worker_version) == (LATER, "9")
 
 
-def test_an_upload_is_given_its_root():
-    said = rejection(uploaded(), WHY, stage="admit", at=LATER, version="9", root=ROOT)
-    assert (said.root, said.attempt, said.fill) == (ROOT, 0, 0)
+def test_an_upload_is_given_its_root_and_attempt():
+    said = rejection(uploaded(), WHY, stage="admit", at=LATER, version="9", lineage=(ROOT, 2))
+    assert (said.root, said.attempt, said.fill) == (ROOT, 2, 0)

@@ -60,5 +60,5 @@ async def test_an_app_is_an_attribute_by_its_agent_s_name(monkeypatch, tmp_path)
 
 
 def test_another_attribute_is_none_and_says_which_there_are():
-    with pytest.raises(AttributeError, match="admit, enrich, group, store"):
+    with pytest.raises(AttributeError, match="admit, enrich, resume, group, store"):
         module.photographer  # noqa: B018

@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.topics import ADMIT_CHANGELOG, EVENTS, GROUP_CHANGELOG, METRICS, TOPICS
+from schemas.topics import ADMIT_CHANGELOG, ENRICH_CHANGELOG, EVENTS, GROUP_CHANGELOG, METRICS, TOPICS
 from streams.settings import Settings
 from streams.topology import FLOWS
 
@@ -39,7 +39,11 @@ def test_changelogs_have_as_many_partitions_as_what_they_stand_behind():
 
 
 def test_a_changelog_is_one_agent_s_alone():
-    assert [flow.changelog for flow in FLOWS.values() if flow.changelog] == [ADMIT_CHANGELOG, GROUP_CHANGELOG]
+    assert [flow.changelog for flow in FLOWS.values() if flow.changelog] == [
+        ADMIT_CHANGELOG,
+        ENRICH_CHANGELOG,
+        GROUP_CHANGELOG,
+    ]
 
 
 def test_enrich_takes_fewer_photos_at_once():
@@ -47,6 +51,7 @@ def test_enrich_takes_fewer_photos_at_once():
     assert {name: flow.batch_records(settings) for name, flow in FLOWS.items()} == {
         "admit": 1000,
         "enrich": 7,
+        "resume": 1000,
         "group": 1000,
         "store": 1000,
     }

@@ -14,8 +14,9 @@ import pytest
 from agents.life import Life
 from agents.photo.decode import decode
 from agents.photo.decoder import ANSWER, BUG, LONGEST_TEXT, NO_MEMORY, PREPARED, READY, REJECTED
-from agents.photo.decoders import Decoders, Limits
+from agents.photo.decoders import Decoders, Killed, Limits
 from agents.photo.facts import facts, pack
+from agents.vision.model import Frame, frame_of
 from agents.vision.scene_label import SCENE_LABEL
 from schemas.errors import Reason, Rejected, Unavailable
 from tests.support.bombs import flat, scans
@@ -25,7 +26,7 @@ from tests.support.pictures import picture
 pytestmark = [pytest.mark.unit, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
 
 PHOTO = picture((600, 400))
-FACTS = pack(facts(decode(PHOTO, short_side=256)))
+FACTS = pack(facts(decode(PHOTO, short_side=256)), Frame(300, 200))
 OTHERS = [picture((400 + n, 300)) for n in range(6)]
 
 
@@ -74,7 +75,7 @@ async def ready(decoders):
 
 def as_expected(prepared, data):
     seen = decode(data, short_side=SCENE_LABEL.short_side)
-    assert prepared.facts == facts(seen)
+    assert (prepared.facts, prepared.frame) == (facts(seen), frame_of(seen))
     [inputs] = prepared.inputs
     expected = SCENE_LABEL.prepare(seen)
     assert inputs.keys() == expected.keys()
@@ -180,6 +181,22 @@ async def test_a_photo_that_kills_two_decoders_is_rejected_and_hurts_no_other():
         known = pids(decoders)
         as_expected((await decoders.prepare(PHOTO))[0], PHOTO)
     gone(*known)
+
+
+async def test_decoders_that_are_killed_from_outside_say_nothing_of_the_photo():
+    kill = """
+        decode = d.decode
+        def deadly(data, short_side):
+            if data.endswith(b"deadly"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return decode(data, short_side=short_side)
+        d.decode = deadly
+        d.main()
+    """
+    with Decoders([SCENE_LABEL], 1, command=running(kill)) as decoders:
+        with pytest.raises(Killed, match="short of memory"):
+            await decoders.prepare(PHOTO + b"deadly")
+        as_expected((await decoders.prepare(PHOTO))[0], PHOTO)
 
 
 async def test_an_idle_decoder_that_is_killed_is_replaced_before_the_next_photo():
@@ -315,6 +332,7 @@ async def test_it_does_not_end_by_what_ends_a_worker(number):
 PARENT = """
 import asyncio, sys
 from agents.photo.decoders import Decoders
+from agents.vision.model import Frame, frame_of
 from agents.vision.scene_label import SCENE_LABEL
 from tests.support.bombs import scans
 
