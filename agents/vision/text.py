@@ -6,7 +6,7 @@ import numpy as np
 
 from agents.photo.decode import Picture
 from agents.vision.letterbox import Box, letterbox
-from agents.vision.model import Frame, Inputs, Model, Tensors
+from agents.vision.model import Frame, Inputs, Model, Tensors, frame_of
 from schemas.events import ModelResult, Region
 
 _CHARACTERS = ["", *Path(__file__).with_suffix(".txt").read_text("utf-8").split("\n")[:-1], " "]
@@ -25,8 +25,7 @@ _LEAST_SCORE = 0.5
 
 
 def _prepare(picture: Picture) -> Inputs:
-    height, width, _ = picture.pixels.shape
-    size = np.array([Box.of(Frame(width, height), _SIDE)], np.float32)
+    size = np.array([Box.of(frame_of(picture), _SIDE)], np.float32)
     return {"image": letterbox(picture.pixels, _SIDE), "size": size}
 
 

@@ -9,7 +9,13 @@ SELECT
     content_sha256,
     width,
     height,
-    arraySlice(arrayReverseSort(label -> label.2, arrayZip(labels.name, labels.score)), 1, 5) AS top_labels,
+    -- Whether it is safe is not what is in it.
+    arraySlice(
+        arrayReverseSort(
+            label -> label.2,
+            arrayFilter((label, model) -> model != 'unsafe', arrayZip(labels.name, labels.score), labels.model)
+        ), 1, 5
+    ) AS top_labels,
     missing,
     captured_at,
     uploaded_at,

@@ -33,6 +33,9 @@ class TritonPythonModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = int(config["parameters"]["threads"]["string_value"])
         options.inter_op_num_threads = 1
+        options.enable_mem_pattern = (
+            False  # batches have many sizes: a plan for each takes a quarter more memory, and no less time
+        )
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a waiting instance costs no CPU
         graph = Path(args["model_repository"], args["model_version"], "model.onnx")
         self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -140,7 +140,7 @@ def rough_difference(seen: Sight, expected: Sight, *, least_score: float = 0.0, 
     gaps = [abs(score - expected.scores[name]) for name, score in seen.labels]
     for ours, theirs in itertools.permutations((seen.regions, expected.regions)):
         for each in ours:
-            near = [_gap(each, other) for other in theirs if (other.name, other.text) == (each.name, each.text)]
+            near = [_gap(each, other) for other in theirs if _what(other) == _what(each)]
             if near:
                 gaps.append(min(near))
             elif each.score >= least_score + allowed:
@@ -148,6 +148,11 @@ def rough_difference(seen: Sight, expected: Sight, *, least_score: float = 0.0, 
     if seen.embedding is not None and expected.embedding is not None:
         gaps.append(float(1 - seen.embedding @ expected.embedding))
     return max(gaps, default=0.0)
+
+
+def _what(found: Found) -> tuple[str, str]:
+    """Where the spaces are is the first that changes with the decode."""
+    return found.name, found.text.replace(" ", "")
 
 
 def _gap(one: Found, other: Found) -> float:
@@ -167,7 +172,7 @@ def scene_label(pixels, *, swapped=False) -> Sight:
     height, width, _ = pixels.shape
     side = min(height, width) * 224 / 256
     left, top = (width - side) / 2, (height - side) / 2
-    small = resized(_coloured(pixels, swapped), 224, 224, kernel="cubic", box=(left, top, left + side, top + side))
+    small = resized(coloured(pixels, swapped), 224, 224, kernel="cubic", box=(left, top, left + side, top + side))
     tensor = ((small.astype(np.float32) - 127) / 128).transpose(2, 0, 1)[None]
     [probabilities], [embedding] = _graph("scene_label").run(["probs", "embedding"], {"image": tensor})
     names = (MODELS / "scene_label" / "labels.txt").read_text().splitlines()
@@ -176,7 +181,7 @@ def scene_label(pixels, *, swapped=False) -> Sight:
 
 
 def unsafe(pixels, *, swapped=False) -> Sight:
-    small = resized(_coloured(pixels, swapped), 256, 256, kernel="linear")[16:240, 16:240]
+    small = resized(coloured(pixels, swapped), 256, 256, kernel="linear")[16:240, 16:240]
     fed = (small[:, :, ::-1].astype(np.float32) - np.float32([104, 117, 123])).transpose(2, 0, 1)
     [probabilities] = _network("unsafe", small, "conv_1/Conv2D__7:0", fed, "outputs")
     scores = dict(zip(("safe", "unsafe"), probabilities[0].tolist(), strict=True))
@@ -184,7 +189,7 @@ def unsafe(pixels, *, swapped=False) -> Sight:
 
 
 def object_detect(pixels, *, swapped=False) -> Sight:
-    square, width, height = _in_a_square(_coloured(pixels, swapped), 416)
+    square, width, height = in_a_square(coloured(pixels, swapped), 416)
     fed = (square[:, :, ::-1] - np.array([103.53, 116.28, 123.675])) / np.array([57.375, 57.12, 58.395])
     splits = [f"PartitionedCall/onnx_tf_prefix_Split_{number}" for number in (153, 164, 175)]
     heads = _network(
@@ -212,7 +217,7 @@ def object_detect(pixels, *, swapped=False) -> Sight:
 
 
 def face_detect(pixels, *, swapped=False) -> Sight:
-    square, width, height = _in_a_square(_coloured(pixels, swapped), 192)
+    square, width, height = in_a_square(coloured(pixels, swapped), 192)
     fed = (square.astype(np.float64) - 127.5) / 127.5
     logits, places = _network(
         "face_detect", square, "conv2d__98:0", fed.transpose(2, 0, 1), "classifier_face_4", "regressor_face_4"
@@ -241,7 +246,7 @@ LEAST_SCORES = {"object_detect": 0.35, "face_detect": 0.7}
 """Of a region; the others have none."""
 
 
-def _coloured(pixels, swapped):
+def coloured(pixels, swapped):
     return pixels[:, :, ::-1] if swapped else pixels
 
 
@@ -249,7 +254,7 @@ def _best_first(scores):
     return sorted(scores.items(), key=lambda item: -item[1])
 
 
-def _in_a_square(pixels, side):
+def in_a_square(pixels, side):
     """The picture in the top left corner of a black square; its width and height there."""
     height, width, _ = pixels.shape
     longer = max(height, width)
@@ -266,7 +271,7 @@ def _regions(found, most_overlap, width, height):
         if all(other[1] != each[1] or _shared(each[2], other[2]) <= most_overlap for other in kept):
             kept.append(each)
     return [
-        Found(name, score, _box(corners, width, height), _inside(points, width, height))
+        Found(name, score, _box(corners, width, height), inside(points, width, height))
         for score, name, corners, points in kept[:100]
     ]
 
@@ -279,11 +284,11 @@ def _shared(one, other):
 
 
 def _box(corners, width, height):
-    left, top, right, bottom = _inside(corners, width, height)
+    left, top, right, bottom = inside(corners, width, height)
     return left, top, right - left, bottom - top
 
 
-def _inside(points, width, height):
+def inside(points, width, height):
     sizes = itertools.cycle((width, height))
     return tuple(min(max(float(value) / size, 0.0), 1.0) for value, size in zip(points, sizes, strict=False))
 
