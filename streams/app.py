@@ -117,6 +117,7 @@ class AgentApp(faust.App):
         self.deadline = Deadline(flow.agent, settings.session)
         self.reached = reached
         self.transport = BatchTransport(self.conf.broker, app=self, host=self)
+        self._rests = {topic.name: rest.total_seconds() for topic, rest in flow.rests.items()}
         self._contract_names = {settings.topic(topic): topic.name for topic in flow.sources}
         self.partitions = {settings.topic(topic): settings.partitions_of(topic) for topic in flow.sources}
         self.agent(
@@ -181,6 +182,10 @@ class AgentApp(faust.App):
     def contract_name(self, topic: str) -> str:
         """The name in schemas/topics.py of a topic on the broker."""
         return self._contract_names[topic]
+
+    def rest_seconds(self, topic: str) -> float:
+        """Of the flow."""
+        return self._rests.get(topic, 0.0)
 
     async def claim(self, tp: TP) -> Claimed:
         """Claim a partition. Never abandoned: cancelled, it still returns what it claimed."""

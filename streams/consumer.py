@@ -30,6 +30,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 
 from agents.batch import Batch
+from agents.life import life
 from agents.measure import Measure
 from schemas.metrics import BATCHES, RECORDS
 from streams.leaving import batches_seconds, threads_seconds
@@ -39,6 +40,9 @@ from streams.watchdog import Watchdog
 
 _BRIEFLY_SECONDS = 0.02
 """How long to wait for records of the free partitions while others are busy and may become free."""
+
+_MANY = 500
+"""Records that are there: nobody waits for more."""
 
 
 class Task(Protocol):
@@ -67,6 +71,9 @@ class Host(Protocol):
 
     def contract_name(self, topic: str) -> str:
         """The name in schemas/topics.py of a topic on the broker."""
+
+    def rest_seconds(self, topic: str) -> float:
+        """How far apart batches of a partition begin at least, by the contract's name of its topic."""
 
     async def claim(self, tp: TP) -> Task:
         """Claim a partition. Never abandoned: cancelled, it still returns what it claimed."""
@@ -108,6 +115,7 @@ class BatchConsumer(driver.Consumer):
         self._freed = asyncio.Event()
         self._fetch: asyncio.Future[Any] | None = None  # under way, or not fetched from
         self._taken: dict[TP, Taken] = {}  # and not delivered
+        self._resting: set[asyncio.Task[None]] = set()  # of those that are busy: nothing is in hand
         self._epochs: dict[TP, int] = {}
         self._next_epoch = count(1).__next__
         self._read_offset = Forgetful()
@@ -172,6 +180,22 @@ class BatchConsumer(driver.Consumer):
         await self.tasks[tp].run(batch)
         self.host.measure.observe(BATCHES, time.monotonic() - began, topic=batch.topic)
         self.host.measure.count(RECORDS, len(batch.records), topic=batch.topic)
+        await self._rest(tp, began + self.host.rest_seconds(batch.topic) - time.monotonic())
+
+    async def _rest(self, tp: TP, seconds: float) -> None:
+        """Let records gather for the next batch, unless many are there already. Whoever settles the partition ends it."""
+        if seconds <= 0:
+            return
+        resting = cast(asyncio.Task[None], asyncio.current_task())
+        self._resting.add(resting)
+        try:
+            ends = await self._thread.call_thread(self._thread.ends, [tp])
+            taken, end = ends.get(tp, (0, 0))
+            if end - taken < _MANY:
+                with life().wait():
+                    await asyncio.sleep(seconds)
+        finally:
+            self._resting.discard(resting)
 
     async def lag(self) -> dict[TP, int]:
         """How many records of each claimed partition are not committed yet, a transaction's markers at the end aside."""
@@ -227,6 +251,8 @@ class BatchConsumer(driver.Consumer):
         A commit that has begun does not hear: it is waited for, unless there is an end to patience; then it stays busy.
         """
         self._epochs.clear()
+        for resting in self._resting:
+            resting.cancel()
         # What was delivered and is not begun never will. Only what is there now: while we wait, partitions may be sought again.
         self._busy = {tp: busy for tp, busy in self._busy.items() if isinstance(busy, asyncio.Task)}
         under_way = [busy for busy in self._busy.values() if isinstance(busy, asyncio.Task)]

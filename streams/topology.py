@@ -7,9 +7,9 @@ admit sends what it refuses straight to photos.enriched, and bytes that are no e
 every worker's metrics travel on ops.metrics; store reads both.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
@@ -42,7 +42,11 @@ Work = Agent | Sink
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One agent's place in the pipeline. `open` binds its function to what that needs, for as long as the worker runs."""
+    """One agent's place in the pipeline. `open` binds its function to what that needs, for as long as the worker runs.
+
+    `rests`: how far apart batches of a partition begin at least, while there are few records. What a batch costs hardly depends on its
+    size: a transaction, or an INSERT for each table. So a steady trickle would cost as much as a torrent.
+    """
 
     agent: str
     sources: tuple[Topic, ...]
@@ -50,6 +54,7 @@ class Flow:
     publishes: tuple[Topic, ...] = ()
     changelog: Topic | None = None
     batch_records: Callable[[Settings], int] = lambda settings: settings.batch_records
+    rests: Mapping[Topic, timedelta] = field(default_factory=dict)
 
     @property
     def topics(self) -> tuple[Topic, ...]:
@@ -179,10 +184,13 @@ async def _store(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
 _DAY = timedelta(days=1)
 """What ClickHouse has to remember inserts for at least, at the rate that a worker may insert."""
 
+_BRIEFLY = timedelta(seconds=0.1)
+_INSERTS = timedelta(seconds=0.5)
+
 FLOWS = {
     flow.agent: flow
     for flow in (
-        Flow("admit", (EVENTS,), _admit, (ADMITTED, ENRICHED, DEAD_LETTER), ADMIT_CHANGELOG),
+        Flow("admit", (EVENTS,), _admit, (ADMITTED, ENRICHED, DEAD_LETTER), ADMIT_CHANGELOG, rests={EVENTS: _BRIEFLY}),
         Flow(
             "enrich",
             (ADMITTED,),
@@ -192,8 +200,13 @@ FLOWS = {
             batch_records=lambda settings: settings.enrich_batch_records,
         ),
         Flow("resume", (WAITING,), _resume, (ADMITTED, WAITING, ENRICHED)),
-        Flow("group", (ENRICHED,), _group, (GROUPED,), GROUP_CHANGELOG),
-        Flow("store", (GROUPED, DEAD_LETTER, METRICS), _store),
+        Flow("group", (ENRICHED,), _group, (GROUPED,), GROUP_CHANGELOG, rests={ENRICHED: _BRIEFLY}),
+        Flow(
+            "store",
+            (GROUPED, DEAD_LETTER, METRICS),
+            _store,
+            rests={GROUPED: _INSERTS, DEAD_LETTER: _INSERTS, METRICS: 2 * _INSERTS},
+        ),
     )
 }
 

@@ -5,17 +5,26 @@ import errno
 import os
 import re
 import stat
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from obstore.store import LocalStore
 
 from agents.photo.location import Location
-from agents.photo.store import Found
+from agents.photo.store import Found, Patience
 from agents.photo.translated import chunks, translated
 from schemas.errors import Reason, Rejected, Unavailable
 
+if TYPE_CHECKING:
+    from obstore import GetResult
+
+T = TypeVar("T")
+
+_THREADS = 8
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _Standing = tuple[int, int, int]
 """Of a folder: device, inode, time of its last change (its own name, or what is in it)."""
@@ -26,9 +35,12 @@ _NO_RIGHT = "safelight has no right to read the file at object_uri"
 class Folder:
     """A folder and everything below it. See agents/photo/store.py."""
 
-    def __init__(self, root: Location, *, name: str) -> None:
+    def __init__(self, root: Location, *, name: str, patience: Patience) -> None:
         """Raises OSError when there is no such folder."""
         self._name = name
+        self._silence = patience.silence.total_seconds()
+        # Its own: threads that hang in a mount that does not answer are none that others need.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="folder")
         self._root = Path("/", *root.segments)
         self._folder = self._root.resolve(strict=True)
         self._store = LocalStore(self._folder)
@@ -37,17 +49,33 @@ class Folder:
     @asynccontextmanager
     async def open(self, location: Location) -> AsyncIterator[Found]:
         """See Store."""
-        standing, path = await asyncio.to_thread(self._find, location.segments)
+        standing, path = await self._in_time(self._in_thread(self._find, location.segments))
         try:
             with translated(self._name):
-                answer = await self._store.get_async(path)
+                answer = await self._in_time(self._store.get_async(path))
         except Rejected as why:
-            await asyncio.to_thread(self._confirm, standing, why)
+            await self._in_time(self._in_thread(self._confirm, standing, why))
             raise
-        yield Found(answer.meta["size"], chunks(self._name, answer))
+        yield Found(answer.meta["size"], self._chunks(answer))
 
     async def close(self) -> None:
-        """Nothing is kept open."""
+        """Wait for nobody who hangs."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _chunks(self, answer: "GetResult") -> AsyncGenerator[memoryview, None]:
+        async with aclosing(chunks(self._name, answer)) as stream:
+            while (chunk := await self._in_time(anext(stream, None))) is not None:
+                yield chunk
+
+    def _in_thread(self, call: Callable[..., T], *args: Any) -> Awaitable[T]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args))
+
+    async def _in_time(self, answer: Awaitable[T]) -> T:
+        """Raises Unavailable when the folder, on the network perhaps, does not answer."""
+        try:
+            return await asyncio.wait_for(answer, self._silence)
+        except TimeoutError as error:
+            raise Unavailable(self._name, f"the folder does not answer within {self._silence:.0f} s") from error
 
     def _find(self, segments: tuple[str, ...]) -> tuple[_Standing, str]:
         """How the folder stands, and the file's path below it."""

@@ -30,7 +30,7 @@ class Root:
     def _open(self, *, private: bool, patience: Patience) -> Store:
         match self.location.scheme:
             case "file":
-                return Folder(self.location, name=self.name)
+                return Folder(self.location, name=self.name, patience=patience)
             case "http" | "https":
                 return Web(self.location, name=self.name, private=private, patience=patience)
         return Bucket(self.location, name=self.name, private=private, patience=patience)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.photo.fetch import Objects
+from agents.photo.location import Location
+from agents.photo.root import parse_root
 from ops.page.panels import Asks
 from ops.page.shrink import shrink
-from schemas.errors import Rejected, StrangeWorld, Unavailable
+from schemas.errors import Reason, Rejected, StrangeWorld, Unavailable
 from schemas.metrics import Declared
 from streams.settings import Settings
 
@@ -42,7 +44,7 @@ class Photos:
     def __init__(self, clickhouse: Asks, settings: Settings) -> None:
         self._clickhouse = clickhouse
         self._settings = settings
-        self._opened: Objects | None = None
+        self._opened: dict[Location, Objects] = {}
         self._prints: OrderedDict[str, bytes] = OrderedDict()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="shrink")
@@ -70,25 +72,32 @@ class Photos:
         return Print(sha256, jpeg)
 
     async def _develop(self, uri: str, sha256: str, size_bytes: int) -> bytes:
-        objects = self._objects()
+        objects = self._objects(uri)
         photo = await objects.read(*objects.find(uri), size_bytes=size_bytes, sha256=bytes.fromhex(sha256))
         return await asyncio.get_running_loop().run_in_executor(self._thread, shrink, photo)
 
-    def _objects(self) -> Objects:
-        # Not at the start: a root that is away for a while must not keep the page from showing the rest.
-        if self._opened is None:
-            self._opened = Objects(
-                self._settings.object_roots,
-                private_roots=self._settings.private_roots,
-                max_object_bytes=self._settings.max_object_bytes,
+    def _objects(self, uri: str) -> Objects:
+        """The deepest root above it. Each is opened when it is first needed: one that is away hides no photo of the others."""
+        location, settings = Location.parse(uri), self._settings
+        roots = {parse_root("SAFELIGHT_OBJECT_ROOTS", url): url for url in settings.object_roots}
+        above = [root for root in roots if location.under(root)]
+        if not above:
+            raise Rejected(Reason.OBJECT_NOT_ALLOWED, "it lies under no object root")
+        root = max(above, key=lambda each: len(each.segments))
+        if root not in self._opened:
+            private = {parse_root("SAFELIGHT_PRIVATE_ROOTS", url) for url in settings.private_roots}
+            self._opened[root] = Objects(
+                [roots[root]],
+                private_roots=[roots[root]] if root in private else [],
+                max_object_bytes=settings.max_object_bytes,
                 measure=_Unmeasured(),
             )
-        return self._opened
+        return self._opened[root]
 
     async def close(self) -> None:
         """Let go of connections and of the thread."""
-        if self._opened is not None:
-            await self._opened.close()
+        for objects in self._opened.values():
+            await objects.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 

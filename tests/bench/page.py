@@ -228,9 +228,38 @@ def _leaving(report: Report) -> Iterator[str]:
     )
 
 
+def _saturation(report: Report) -> Iterator[str]:
+    sizes = ", ".join(map(str, report["megapixels"]))
+    yield (
+        f"Photos of {sizes} megapixels through everything, from photos.events to rows in ClickHouse, against a bare script that reads, decodes "
+        "and asks Triton at the number of requests in flight that suits it best, without Kafka, state or ClickHouse."
+    )
+    for each in report["sets"]:
+        sweep, copies = each["sweep"], each["copies"]
+        yield ""
+        yield (
+            f"**{', '.join(each['models'])}: ratio {each['ratio']:.2f}** in photos a second (median of {len(each['pairs'])} pairs of "
+            f"{each['photos']} photos); Triton alone, on ready tensors: {each['triton_alone']:.1f} photos/s. With a third copies "
+            f"({copies['events']} events, {copies['contents']} contents): {copies['calls_per_content']:.4f} calls a content."
+        )
+        yield ""
+        yield from _table(
+            ("pair", "bare photos/s", "whole photos/s", "ratio"),
+            *(
+                (number, f"{pair['bare']:.1f}", f"{pair['whole']:.1f}", f"{pair['ratio']:.2f}")
+                for number, pair in enumerate(each["pairs"], 1)
+            ),
+        )
+        yield ""
+        yield from _table(("in flight (bare)", "photos/s"), *((many, f"{rate:.1f}") for many, rate in sweep.items()))
+        yield ""
+        yield from _table(("stage", "CPU ms a photo"), *((stage, f"{ms:.1f}") for stage, ms in each["cpu_ms"].items()))
+
+
 REPORTS = {
     "first_light": Section("The first quarter of an hour", "make bench", _first_light),
     "admit": Section("admit against a bare loop", "safelight bench admit --json FILE", _admit),
+    "saturation": Section("The pipeline against a bare script", "safelight bench saturation --json FILE", _saturation),
     "restore": Section("A million entries restored", "python -m tests.bench.restore --json FILE", _restore),
     "elastic": Section("Workers come and go", "python -m tests.bench.elastic --json FILE", _elastic),
     "three_brokers": Section("Brokers die", "python -m tests.chaos.three_brokers --json FILE", _three_brokers),

@@ -208,6 +208,9 @@ class Host:
     def contract_name(self, topic: str) -> str:
         return topic
 
+    def rest_seconds(self, topic: str) -> float:
+        return 0.0
+
     async def claim(self, tp: TP) -> Task:
         return await finish(self._process, Task, tp, self._partitions, self._process)
 

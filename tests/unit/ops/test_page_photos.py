@@ -61,6 +61,15 @@ async def test_nothing_outside_the_roots_is_read(library, tmp_path):
     assert (await library.photos.find("owner", "photo")).jpeg is None
 
 
+async def test_a_root_that_is_away_hides_no_photo_of_the_others(library, tmp_path):
+    roots = ((tmp_path / "away").as_uri(), library.file.parent.as_uri())
+    photos = Photos(library.clickhouse, Settings(object_roots=roots))
+    assert (await photos.find("owner", "photo")).jpeg
+    library.says(tmp_path / "away" / "photo.jpg")
+    assert (await photos.find("owner", "photo")).jpeg, "by its bytes it is known"
+    await photos.close()
+
+
 async def test_a_link_that_leads_out_of_the_roots_is_not_followed(library, tmp_path):
     outside = tmp_path / "outside.jpg"
     outside.write_bytes(PHOTO)

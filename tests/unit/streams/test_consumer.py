@@ -78,6 +78,11 @@ class Host:
     def contract_name(self, topic):
         return f"contract:{topic}"
 
+    rest = 0.0
+
+    def rest_seconds(self, topic):
+        return self.rest
+
     async def claim(self, tp):
         self.claims.append(Task(tp))
         return self.claims[-1]
@@ -631,3 +636,41 @@ def test_read_offset_or_faust_drops_what_is_read_again_and_collects_gaps_for_eve
 async def test_faust_commits_nothing(consumer):
     assert await consumer.commit() is False
     assert "self.commit(" in inspect.getsource(Consumer._commit_handler.fun)
+
+
+# Resting
+
+
+async def resting(consumer, host, *, there=0):
+    """The one that rests after a batch, with so many records behind it in the log."""
+    host.rest = 3600.0
+
+    async def ends(tps):
+        return dict.fromkeys(tps, (1, 1 + there))
+
+    consumer._thread.ends = ends
+    consumer.log_of_test.put(ONE, 0)
+    batches = await take(consumer)
+    task = consumer.tasks[ONE]
+    task.may_end.set()
+    consumer.work(ONE, batches[ONE])
+    for _ in range(20):
+        await asyncio.sleep(0)
+    return consumer._busy.get(ONE)
+
+
+async def test_records_gather_while_there_are_few(claimed, host):
+    assert await resting(claimed, host) is not None
+    assert [batch.next for batch in claimed.tasks[ONE].ran] == [1], "what was in hand is committed"
+
+
+async def test_nobody_rests_while_there_are_many(claimed, host):
+    assert await resting(claimed, host, there=500) is None
+
+
+async def test_a_rest_ends_when_partitions_are_settled(claimed, host):
+    rest = await resting(claimed, host)
+    await asyncio.wait_for(claimed._settle(3600), 5)
+    assert rest.cancelled()
+    assert claimed._busy == {}
+    assert host.failures == []

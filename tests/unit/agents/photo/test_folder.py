@@ -1,10 +1,14 @@
 """file roots: nothing outside the folder is read, whatever the way."""
 
+import asyncio
 import os
+import threading
+from datetime import timedelta
 
 import pytest
 
 from agents.photo.folder import _inside
+from agents.photo.store import Patience
 from schemas.errors import Reason, Unavailable
 from tests.support.objects import PHOTO
 
@@ -114,3 +118,17 @@ async def test_another_folder_in_the_root_s_place_is_no_root(folder, objects, ho
     root.mkdir()
     with pytest.raises(Unavailable, match="start it again"):
         await reader.read(f"{root.as_uri()}/2026/a b.jpg")
+
+
+async def test_a_mount_that_hangs_is_unavailable_and_takes_no_thread_of_others(folder, objects, monkeypatch):
+    answers = threading.Event()
+    monkeypatch.setattr("agents.photo.folder._inside", lambda *_: answers.wait(30))
+    store = objects(folder.as_uri(), patience=Patience(silence=timedelta(seconds=0.1)))
+    try:
+        hanging = [store.read(f"{folder.as_uri()}/2026/a b.jpg") for _ in range(40)]
+        failures = await asyncio.gather(*hanging, return_exceptions=True)
+        assert {type(each) for each in failures} == {Unavailable}
+        assert "does not answer within" in failures[0].detail
+        assert await asyncio.to_thread(lambda: "another") == "another"
+    finally:
+        answers.set()
