@@ -59,9 +59,9 @@ def _company() -> Image.Image:
 
 
 def _captioned(image: Image.Image, words: str) -> Image.Image:
-    size = image.height // 16
+    size = image.height // 24
     ImageDraw.Draw(image).text(
-        (size, size), words, font=ImageFont.load_default(size), fill="white", stroke_width=2, stroke_fill="black"
+        (size, 22 * size), words, font=ImageFont.load_default(size), fill="white", stroke_width=2, stroke_fill="black"
     )
     return image
 
