@@ -119,11 +119,18 @@ async def test_a_large_photo_is_decoded_small_and_seen_the_same(triton, tmp_path
     assert agrees(outcomes["large.jpg"], tmp_path / "large.jpg")
 
 
-async def test_more_photos_than_triton_takes_at_once_are_each_seen_as_themselves(triton):
+def another(folder, name, number):
+    """The sample as another content, which looks the same: with a number behind its end."""
+    path = folder / f"{name} {number}"
+    path.write_bytes((SAMPLES / name).read_bytes() + str(number).encode())
+    return described(path)
+
+
+async def test_more_photos_than_triton_takes_at_once_are_each_seen_as_themselves(triton, tmp_path):
     names = ("coffee.jpg", "chelsea.png", "china.jpg")
-    photos = [described(SAMPLES / name, photo_id=f"{name} {n}") for n in range(20) for name in names]
+    photos = [another(tmp_path, name, n) for n in range(20) for name in names]
     measure = Counted()
-    async with looking(triton, measure=measure) as look:
+    async with looking(triton, root=tmp_path, measure=measure) as look:
         outcomes = await outcomes_of(look, *photos)
     top = {name: {outcomes[f"{name} {n}"].models[0].labels[0].name for n in range(20)} for name in names}
     assert top == {"coffee.jpg": {"espresso"}, "chelsea.png": {"tiger cat"}, "china.jpg": {"palace"}}
@@ -148,7 +155,7 @@ async def test_while_triton_is_away_photos_wait_and_none_is_rejected(own, caplog
 
         await asyncio.to_thread(own.stop)
         waiting = asyncio.create_task(outcomes_of(look, *photos))
-        while not any("triton is unavailable" in message for message in caplog.messages):
+        while not any("scene_label is unavailable" in message for message in caplog.messages):
             assert not waiting.done()
             await asyncio.sleep(0.02)
         await asyncio.to_thread(own.start)
@@ -157,8 +164,8 @@ async def test_while_triton_is_away_photos_wait_and_none_is_rejected(own, caplog
 
     assert len(outcomes) == len(photos)
     assert all(isinstance(outcome, PhotoEnriched) and outcome.models for outcome in outcomes.values())
-    assert any("triton answers again" in message for message in caplog.messages)
-    assert measure.counts[(metrics.WAITED.name, ("dependency", "triton"))] > 0
+    assert any("scene_label answers again" in message for message in caplog.messages)
+    assert measure.counts[(metrics.WAITED.name, ("dependency", "triton: scene_label"))] > 0
 
 
 async def test_a_batch_that_waits_for_triton_can_be_cancelled(tmp_path):
