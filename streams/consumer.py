@@ -44,6 +44,9 @@ _BRIEFLY_SECONDS = 0.02
 _MANY = 500
 """Records that are there: nobody waits for more."""
 
+_RESTS = 2
+"""Times that a batch took, of one that rests at all: on a busy machine, where everything takes longer, fewer and larger batches help."""
+
 
 class Task(Protocol):
     """A claimed partition: streams/task.py and streams/pending.py have them."""
@@ -73,7 +76,7 @@ class Host(Protocol):
         """The name in schemas/topics.py of a topic on the broker."""
 
     def rest_seconds(self, topic: str) -> float:
-        """How far apart batches of a partition begin at least, by the contract's name of its topic."""
+        """How far apart batches of a partition begin at least, by the contract's name of its topic; 0: no rest."""
 
     async def claim(self, tp: TP) -> Task:
         """Claim a partition. Never abandoned: cancelled, it still returns what it claimed."""
@@ -178,14 +181,14 @@ class BatchConsumer(driver.Consumer):
     async def _work(self, tp: TP, batch: Batch) -> None:
         began = time.monotonic()
         await self.tasks[tp].run(batch)
-        self.host.measure.observe(BATCHES, time.monotonic() - began, topic=batch.topic)
+        seconds = time.monotonic() - began
+        self.host.measure.observe(BATCHES, seconds, topic=batch.topic)
         self.host.measure.count(RECORDS, len(batch.records), topic=batch.topic)
-        await self._rest(tp, began + self.host.rest_seconds(batch.topic) - time.monotonic())
+        if rest := self.host.rest_seconds(batch.topic):
+            await self._rest(tp, max(rest - seconds, _RESTS * seconds))
 
     async def _rest(self, tp: TP, seconds: float) -> None:
         """Let records gather for the next batch, unless many are there already. Whoever settles the partition ends it."""
-        if seconds <= 0:
-            return
         resting = cast(asyncio.Task[None], asyncio.current_task())
         self._resting.add(resting)
         try:

@@ -200,12 +200,12 @@ FLOWS = {
             batch_records=lambda settings: settings.enrich_batch_records,
         ),
         Flow("resume", (WAITING,), _resume, (ADMITTED, WAITING, ENRICHED)),
-        Flow("group", (ENRICHED,), _group, (GROUPED,), GROUP_CHANGELOG, rests={ENRICHED: _BRIEFLY}),
+        Flow("group", (ENRICHED,), _group, (GROUPED,), GROUP_CHANGELOG, rests={ENRICHED: 2 * _BRIEFLY}),
         Flow(
             "store",
             (GROUPED, DEAD_LETTER, METRICS),
             _store,
-            rests={GROUPED: _INSERTS, DEAD_LETTER: _INSERTS, METRICS: 2 * _INSERTS},
+            rests={GROUPED: _INSERTS, DEAD_LETTER: _INSERTS, METRICS: 4 * _INSERTS},
         ),
     )
 }

@@ -80,17 +80,21 @@ def _sampled(luma: Floats) -> Floats:
 
 
 def _box_filtered(luma: Floats, axis: int) -> Floats:
-    """Each value's mean with its neighbours along an axis: in a window of a 128th of the whole, which the edges cut off."""
-    size = luma.shape[axis]
+    """Each value's mean with its neighbours along an axis: in a window of a 128th of the whole, which the edges cut off.
+
+    Added up one neighbour at a time: windows are a few pixels, of which running sums would cost more.
+    """
+    luma = np.moveaxis(luma, axis, 0)
+    size = len(luma)
     window = -(-size // (2 * _SAMPLES))
     ahead = (window + 2) // 2
-    place = np.arange(size)
-    first = np.maximum(place - (window - ahead), 0)
-    behind_last = np.minimum(place + ahead, size)
-    sums = np.insert(np.cumsum(luma, axis=axis, dtype=np.float64), 0, 0, axis=axis)
-    counts = behind_last - first
-    means = (sums.take(behind_last, axis) - sums.take(first, axis)) / (counts if axis else counts[:, np.newaxis])
-    filtered: Floats = means.astype(np.float32)
+    behind = window - ahead
+    sums, counts = np.zeros_like(luma), np.zeros(size, np.float32)
+    for shift in range(-behind, ahead):
+        to, of = slice(max(-shift, 0), size - max(shift, 0)), slice(max(shift, 0), size + min(shift, 0))
+        sums[to] += luma[of]
+        counts[to] += 1
+    filtered: Floats = np.moveaxis(sums / counts[:, np.newaxis], 0, axis)
     return filtered
 
 

@@ -287,7 +287,7 @@ def redrive(
 @benches.command(name="saturation")
 def bench_saturation(
     pairs: Annotated[int, typer.Option(min=1, help="How often each of the two runs.")] = 5,
-    photos: Annotated[int, typer.Option(min=50, help="How many photos each run looks at.")] = 200,
+    photos: Annotated[int, typer.Option(min=50, help="How many photos each run looks at.")] = 400,
     models: Annotated[
         list[str] | None,
         typer.Option(help="Comma separated; may be given several times. Default: all, then scene_label."),

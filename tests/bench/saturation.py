@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
     parser.add_argument("--pairs", type=int, default=5, help="how often each side runs")
-    parser.add_argument("--photos", type=int, default=200, help="how many photos each run looks at")
+    parser.add_argument("--photos", type=int, default=400, help="how many photos each run looks at")
     parser.add_argument(
         "--models", action="append", metavar="NAMES", help="comma separated; may be given several times"
     )
@@ -166,7 +166,7 @@ class Bench:
         with running(Triton(self._folder / "triton")) as triton, bare_decoders() as pool:
             script = Bare(triton.grpc, self._models, pool)
             asyncio.run(script.look(self._new(16), 4))
-            found = {many: asyncio.run(script.look(self._new(self._photos // 2), many)) for many in SWEEP}
+            found = {many: asyncio.run(script.look(self._new(self._photos // 4), many)) for many in SWEEP}
             best = max(found, key=lambda in_flight: found[in_flight])
             return found, asyncio.run(script.alone(self._new(32), self._photos, best))
 
