@@ -149,4 +149,4 @@ def _differing(expected: _Expected, partition: int, key: bytes | None, event: Ev
 
 
 def _hexadecimal(value: bytes | None) -> str:
-    return "missing" if value is None else value.hex()
+    return "missing" if value is None else shortened(value.hex())

@@ -105,6 +105,7 @@ def whole(kafka, clickhouse, triton, tmp_path_factory):
         hash_key="a key of this test",
         object_roots=(SAMPLES.as_uri(),),
         triton=triton.grpc,
+        models=("scene_label",),
         clickhouse_url=clickhouse.url,
     )
     provision.ensure(settings)
@@ -130,7 +131,7 @@ def worker(settings, agent, folder):
         "SAFELIGHT_HASH_KEY": settings.hash_key.get_secret_value(),
         "SAFELIGHT_OBJECT_ROOTS": ",".join(settings.object_roots),
         "SAFELIGHT_TRITON": settings.triton,
-        "SAFELIGHT_MODELS": "scene_label",
+        "SAFELIGHT_MODELS": ",".join(settings.models),
         "SAFELIGHT_CLICKHOUSE_URL": settings.clickhouse_url,
         "SAFELIGHT_METRICS_INTERVAL": "PT0.2S",
     }
