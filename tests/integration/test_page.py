@@ -47,8 +47,7 @@ class Database:
         prepare_database(self.settings)
 
     def insert(self, table, **columns):
-        row = {name: columns.get(name, DEFAULTS.get(name, "")) for name in table.columns}
-        row |= columns
+        row = {name: DEFAULTS[name] for name in table.columns if name in DEFAULTS} | columns
         with closing(
             connect(url=self.settings.clickhouse_url, user="default", password="", database=self.settings.database)
         ) as client:
@@ -84,7 +83,7 @@ class Database:
             self.insert(tables.METRICS, name=name, agent=agent, worker=f"{agent}-host-1", at=at or now(), value=value)
 
     def workers(self, **keywords):
-        for agent in ("admit", "enrich", "group", "store"):
+        for agent in ("admit", "enrich", "resume", "group", "store"):
             self.worker(agent, **keywords)
 
 
