@@ -235,7 +235,7 @@ class _Looking:
         """Seen by every model that answers. What is unavailable as a whole is waited out."""
         data, held = await self._fetched(photo)
         async with held, content.turn:
-            content.known = known = await self._seen(data, content)
+            content.known = known = await self._seen(data, content, insist=_was_away(photo))
         answers = {(result.model, result.version): result for result in known.models}
         return Seen(
             known,
@@ -258,11 +258,11 @@ class _Looking:
 
         back = self._roots_back[root.name]
         try:
-            return await back(fetched, unless=others_answer(back, self._roots_back.values()))
+            return await back(fetched, unless=others_answer(back, self._roots_back.values()), insist=_was_away(photo))
         except Unavailable as why:
             raise Away(ROOT + root.name) from why
 
-    async def _seen(self, data: bytes, content: Content) -> PhotoSeen:
+    async def _seen(self, data: bytes, content: Content, *, insist: bool) -> PhotoSeen:
         """What is known, and what those models say that have not answered yet; the same object when none does."""
         known = content.known
         answers = {(result.model, result.version) for result in known.models} if known else set()
@@ -274,7 +274,11 @@ class _Looking:
             return known
         shown = await self._prepared(data)
         found = await together(
-            self._asked(self._models[n], partial(self._server.ask, self._models[n], shown.inputs[n], shown.frame))
+            self._asked(
+                self._models[n],
+                partial(self._server.ask, self._models[n], shown.inputs[n], shown.frame),
+                insist=insist,
+            )
             for n in wanted
         )
         results = [result for result in found if result is not None]
@@ -299,11 +303,13 @@ class _Looking:
         self._measure.observe(metrics.DECODE, seconds)
         return shown
 
-    async def _asked(self, model: Model, ask: Callable[[], Awaitable[ModelResult]]) -> ModelResult | None:
+    async def _asked(
+        self, model: Model, ask: Callable[[], Awaitable[ModelResult]], *, insist: bool
+    ) -> ModelResult | None:
         """None when the model is away, and others answer."""
         back = self._models_back[model.name]
         try:
-            return await back(ask, unless=others_answer(back, self._models_back.values()))
+            return await back(ask, unless=others_answer(back, self._models_back.values()), insist=insist)
         except Unavailable:
             return None
 
@@ -312,3 +318,8 @@ class _Looking:
             self._measure.count(metrics.WAITED, seconds, dependency=dependency)
 
         return Retry(dependency, on_wait=waited)
+
+
+def _was_away(photo: PhotoAdmitted) -> bool:
+    """Resume has seen that what the photo waits for is back: that is to be found out, not to be believed away."""
+    return photo.fill > 0

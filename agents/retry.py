@@ -83,16 +83,19 @@ class Retry:
         """How long the breaker has been closed; 0 while it is open."""
         return 0.0 if self.open else self._clock() - self._up_since
 
-    async def __call__(self, call: Callable[[], Awaitable[T]], *, unless: Callable[[], bool] = _never) -> T:
+    async def __call__(
+        self, call: Callable[[], Awaitable[T]], *, unless: Callable[[], bool] = _never, insist: bool = False
+    ) -> T:
         """The call's result, once there is one. Whatever it raises other than Unavailable passes through.
 
-        While the breaker is open and `unless` says so, the call fails with Unavailable, at once unless a probe is due.
+        While the breaker is open and `unless` says so, the call fails with Unavailable, at once unless a probe is due; who insists
+        waits for the outcome of a probe.
         """
         tries = 0
         while True:
             try:
                 if self.open:
-                    return await self._as_probe(call, unless)
+                    return await self._as_probe(call, unless, insist=insist)
                 return await self._answer(call)
             except Unavailable as why:
                 self._failed(why)
@@ -102,14 +105,18 @@ class Retry:
                     await self._wait(self._delay(tries, why))
                 tries += 1
 
-    async def _as_probe(self, call: Callable[[], Awaitable[T]], unless: Callable[[], bool]) -> T:
-        if unless() and (self._probing.locked() or self._clock() < self._next_probe):
-            raise Unavailable(self._dependency, "it is away, and others are not")
+    async def _as_probe(self, call: Callable[[], Awaitable[T]], unless: Callable[[], bool], *, insist: bool) -> T:
+        away = Unavailable(self._dependency, "it is away, and others are not")
+        if unless() and not insist and (self._probing.locked() or self._clock() < self._next_probe):
+            raise away
+        probes = self._probes
         with life().behind(self._life):
             await self._probing.acquire()
         try:
             if self.open:
-                if not unless():
+                if unless() and self._probes > probes:
+                    raise away  # another's probe has failed meanwhile
+                if insist or not unless():
                     await self._wait(self._next_probe - self._clock())
                 try:
                     return await self._answer(call)

@@ -259,3 +259,47 @@ async def test_a_long_closed_breaker_probes_at_once(retry, time):
     time.slept.clear()
     assert await retry(failing(0)) == "seen"
     assert time.slept == []
+
+
+async def opened(retry, time):
+    """The breaker is open, and a probe is not due yet."""
+    call = asyncio.create_task(retry(failing(10**6)))
+    while not retry.open:
+        await turns(1)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    retry._next_probe = time.now + 5
+    time.slept.clear()
+
+
+async def test_when_others_answer_a_call_gives_up_at_once_and_probes_when_that_is_due(retry, time):
+    await opened(retry, time)
+    answering = failing(0)
+    with pytest.raises(Unavailable, match="others are not"):
+        await retry(answering, unless=lambda: True)
+    assert time.slept == []
+    time.now += 5
+    assert await retry(answering, unless=lambda: True) == "seen"
+    assert not retry.open
+
+
+async def test_who_insists_waits_for_a_probe(retry, time):
+    await opened(retry, time)
+    assert await retry(failing(0), unless=lambda: True, insist=True) == "seen"
+    assert time.slept == [5]
+
+
+async def test_of_many_who_insist_one_finds_out_for_all(retry, time):
+    await opened(retry, time)
+    asked = []
+
+    async def call():
+        asked.append(1)
+        await asyncio.sleep(0)
+        raise DOWN
+
+    failures = await asyncio.gather(
+        *(retry(call, unless=lambda: True, insist=True) for _ in range(20)), return_exceptions=True
+    )
+    assert {type(each) for each in failures} == {Unavailable}
+    assert len(asked) == 1
