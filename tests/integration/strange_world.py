@@ -16,6 +16,7 @@ from ops.cli import app
 from ops.cli.explain import explain
 from schemas.errors import Unavailable
 from streams import provision
+from streams.admin import described
 from streams.lag import lag
 from streams.topology import FLOWS
 from tests.support.eventually import eventually
@@ -120,11 +121,15 @@ class Operator:
         for future in self.admin.delete_topics([name]).values():
             future.result(30)
 
+        def gone():
+            assert not described(self.settings, [topic])
+
         def made():
             assert provision.ensure(self.settings) in ([name], [])
             assert provision.topic_ids(self.settings, [topic])[name] != old
 
-        eventually(made, within=30, every=0.3)
+        eventually(gone, within=30, every=0.1)  # it is listed for a moment, and would be taken for there
+        eventually(made, within=60, every=0.3)
 
     def _when_empty(self, ask):
         """A group has members for a moment after they left."""
