@@ -5,13 +5,12 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import FrameType
 
 import typer
-from clickhouse_connect.driver.client import Client
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -19,6 +18,7 @@ from ops.audit import audited
 from ops.cli import letters_view as view
 from ops.cli.report import stdout
 from ops.cli.when import when
+from ops.database import database
 from ops.redrive import Tally
 from ops.redrive import redrive as send
 from ops.uploads import Uploads
@@ -26,7 +26,6 @@ from schemas.errors import Reason, StrangeWorld
 from schemas.events import PhotoUploaded
 from schemas.topics import EVENTS
 from sinks.clickhouse import letters
-from sinks.clickhouse.client import connect
 from sinks.clickhouse.letters import Which
 from streams.producer import NotPublished, PhotoProducer
 from streams.settings import Settings
@@ -75,7 +74,7 @@ def show_list(filters: Filters, rows: int, *, as_json: bool) -> None:
     """Counts, or so many `rows`."""
     settings, console = Settings.read(), stdout()
     which = filters.read(datetime.now(UTC))
-    with _database(settings) as client:
+    with database(settings) as client:
         if rows:
             found = letters.newest(client, which, rows)
             shown, table = [view.of_letter(each, settings) for each in found], view.rows(found)
@@ -93,7 +92,7 @@ def show_list(filters: Filters, rows: int, *, as_json: bool) -> None:
 def show(name: str, owner: str | None, *, as_json: bool) -> None:
     """The newest first; StrangeWorld when there are none."""
     settings, console = Settings.read(), stdout()
-    with _database(settings) as client:
+    with database(settings) as client:
         found = letters.newest(client, Which(name=name, owner=owner), _MOST_SHOWN)
     if not found:
         raise StrangeWorld(
@@ -112,7 +111,7 @@ def redrive(filters: Filters, *, limit: int, rate: float, dry_run: bool, yes: bo
     settings, now = Settings.read(), datetime.now(UTC)
     which = filters.read(now)
     tally, began = Tally(), time.monotonic()
-    with _database(settings) as client, Uploads(settings) as uploads:
+    with database(settings) as client, Uploads(settings) as uploads:
         left = sum(each.open for each in letters.counts(client, which))
         if left and not (dry_run or yes):
             _confirm(left, limit, as_json=as_json)
@@ -180,13 +179,3 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 def _interrupt(_: int, __: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-@contextmanager
-def _database(settings: Settings) -> Iterator[Client]:
-    password = settings.clickhouse_password.get_secret_value()
-    client = connect(
-        url=settings.clickhouse_url, user=settings.clickhouse_user, password=password, database=settings.database
-    )
-    with closing(client):
-        yield client

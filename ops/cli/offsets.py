@@ -13,9 +13,9 @@ from rich.text import Text
 
 from ops.cli.consequences import consequences
 from ops.cli.report import stdout
+from ops.database import database
 from schemas.errors import StrangeWorld
 from schemas.topics import Topic
-from sinks.clickhouse.client import connect
 from sinks.clickhouse.entries import TABLES, question
 from streams import admin, offsets
 from streams.offsets import Found
@@ -96,15 +96,7 @@ def _entries(settings: Settings, opened: ExitStack) -> Callable[[Topic, int], st
         if topic.name not in TABLES:
             return ""
         if not clients:
-            password = settings.clickhouse_password.get_secret_value()
-            client = connect(
-                url=settings.clickhouse_url,
-                user=settings.clickhouse_user,
-                password=password,
-                database=settings.database,
-            )
-            opened.callback(client.close)
-            clients.append(client)
+            clients.append(opened.enter_context(database(settings)))
         rows = clients[0].query(*question(topic.name, partition, settings.partitions_of(topic))).result_rows
         return f"ClickHouse's {TABLES[topic.name]}" if rows else ""
 

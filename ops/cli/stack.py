@@ -4,7 +4,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ops.cli.report import demo_table, stdout
+from ops.database import database
 from ops.demo import SAMPLES, Demo
 from ops.publish import File, PublishError, Uploader, find_photos
 from ops.stack.embedded import Embedded, forget
 from ops.tail import Tail
 from schemas.topics import ADMITTED, EVENTS
-from sinks.clickhouse.client import connect
 from streams.producer import PhotoProducer
 from streams.settings import Settings
 
@@ -109,9 +109,7 @@ def _run_demo(
     console: Console, stack: Embedded, files: list[File], within: float, *, samples: bool
 ) -> dict[str, object]:
     settings = stack.settings
-    user, password = settings.clickhouse_user, settings.clickhouse_password.get_secret_value()
-    client = connect(url=settings.clickhouse_url, user=user, password=password, database=settings.database)
-    with closing(client), PhotoProducer(settings.brokers, topic=settings.topic(EVENTS)) as producer:
+    with database(settings) as client, PhotoProducer(settings.brokers, topic=settings.topic(EVENTS)) as producer:
         run = Demo(settings, client)
         admitted = Tail(settings, ADMITTED)
         uploader = Uploader(root=settings.object_roots[0], owner_id=run.owner_id, source="demo", producer=producer)

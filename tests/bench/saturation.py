@@ -29,7 +29,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from multiprocessing import get_context
@@ -38,7 +38,6 @@ from statistics import median
 from typing import Any, TypeVar
 
 import psutil
-from clickhouse_connect.driver.client import Client
 from PIL import Image
 from tritonclient.grpc import InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
@@ -47,13 +46,13 @@ from agents.photo.decode import decode
 from agents.vision.model import Inputs, Model
 from agents.vision.models import MODELS
 from agents.vision.triton import request
+from ops.database import database
 from ops.stack.embedded import Embedded
 from ops.stack.process import Server
 from ops.stack.status import read_status
 from ops.stack.triton import Triton
 from schemas.events import PhotoUploaded
 from schemas.topics import EVENTS
-from sinks.clickhouse.client import connect
 from streams.producer import PhotoProducer
 from streams.settings import Settings
 from tests.bench.admit import machine
@@ -205,7 +204,7 @@ class Bench:
     def _calls(self, stack: Embedded) -> dict[str, int]:
         """By what enrich has measured: Triton's own count has the stack's health checks in it."""
         time.sleep(3 * stack.settings.metrics_interval.total_seconds())  # until it has been published and stored
-        with clickhouse(stack) as client:
+        with database(stack.settings) as client:
             counted = dict(client.query(CALLS).result_rows)
         return {model.name: int(counted.get(model.name, 0)) for model in self._models}
 
@@ -293,21 +292,12 @@ def running(server: S) -> Iterator[S]:
         server.stop()
 
 
-@contextmanager
-def clickhouse(stack: Embedded) -> Iterator[Client]:
-    settings = stack.settings
-    with closing(
-        connect(url=settings.clickhouse_url, user="default", password="", database=settings.database)
-    ) as client:
-        yield client
-
-
 def publish(stack: Embedded, paths: Sequence[Path], source: str) -> float:
     """Publish an event for each, all at once; the seconds from the first event until ClickHouse has the last photo."""
     run = f"{source}-{os.urandom(4).hex()}"
     events = [event(path, number, run) for number, path in enumerate(paths)]
     settings = stack.settings
-    with clickhouse(stack) as client:
+    with database(stack.settings) as client:
         began = time.monotonic()
         with PhotoProducer(settings.brokers, topic=settings.topic(EVENTS)) as producer:
             for each in events:

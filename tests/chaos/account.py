@@ -13,12 +13,12 @@ import asyncio
 import gc
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
 
 from agents.enrich import Look
+from ops.database import database
 from schemas.tables import TABLES
 from schemas.topics import (
     ADMIT_CHANGELOG,
@@ -34,7 +34,6 @@ from schemas.topics import (
     WAITING,
     Topic,
 )
-from sinks.clickhouse.client import connect
 from streams.settings import Settings
 from tests.chaos.differences import Differences, ExpectedRecords, compare_changelog
 from tests.chaos.expected import PureAgents, Run, open_agents
@@ -82,13 +81,7 @@ def account(settings: Settings, sent: Sequence[Sent], look: Look | None = None) 
 async def _account(settings: Settings, sent: Sequence[Sent], look: Look | None) -> Account:
     found = Differences()
     metrics_before = _stored_metrics(settings)
-    user, password = settings.clickhouse_user, settings.clickhouse_password.get_secret_value()
-    with (
-        closing(
-            connect(url=settings.clickhouse_url, user=user, password=password, database=settings.database)
-        ) as client,
-        reading(settings) as log,
-    ):
+    with database(settings) as client, reading(settings) as log:
         _compare_events(sent, log, found)
         settlements = _settlements(settings.generation, sent, client, found)
         async with open_agents(settings, look) as agents:

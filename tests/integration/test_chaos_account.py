@@ -13,6 +13,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from ops.database import database
 from ops.prepare import prepare_database
 from schemas import codec
 from schemas.events import PhotoUploaded, Root
@@ -29,7 +30,6 @@ from schemas.topics import (
     METRICS,
     TOPICS,
 )
-from sinks.clickhouse.client import connect
 from streams import provision
 from streams.position import Pending
 from streams.settings import Settings
@@ -63,11 +63,11 @@ class Round:
         return self.settings.database
 
     def query(self, sql):
-        with self._client() as client:
+        with database(self.settings) as client:
             return client.query(sql).result_rows
 
     def command(self, sql):
-        with self._client() as client:
+        with database(self.settings) as client:
             client.command(sql, settings={"insert_deduplicate": 0, "async_insert": 0, "mutations_sync": 2})
 
     def produce(self, records):
@@ -86,9 +86,6 @@ class Round:
         offsets = [TopicPartition(name, partition, stand.offset, stand.note) for partition, stand in stands.items()]
         with closing(Consumer(config)) as consumer:
             consumer.commit(offsets=offsets, asynchronous=False)
-
-    def _client(self):
-        return closing(connect(url=self.settings.clickhouse_url, user="default", password="", database=self.database))
 
 
 # The round, by real workers

@@ -1,18 +1,17 @@
 """The road into ClickHouse, killed at every boundary: each row is there once, in the table and in its rollup."""
 
 import signal
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from confluent_kafka import Producer
 
+from ops.database import database
 from ops.prepare import prepare_database
 from schemas import codec
 from schemas.events import Root
 from schemas.topics import ADMITTED
-from sinks.clickhouse.client import connect
 from streams import provision
 from streams.step import Step
 from tests.integration.engine_flows import FLOWS
@@ -42,12 +41,7 @@ def start(clickhouse_settings):
 
 @pytest.fixture
 def query(clickhouse_settings):
-    settings = clickhouse_settings
-    password = settings.clickhouse_password.get_secret_value()
-    client = connect(
-        url=settings.clickhouse_url, user=settings.clickhouse_user, password=password, database=settings.database
-    )
-    with closing(client):
+    with database(clickhouse_settings) as client:
         yield lambda sql: client.query(sql).result_rows
 
 

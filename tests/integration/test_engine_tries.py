@@ -1,18 +1,17 @@
 """A bug in the work: the third run rejects the one record on which it fails, and works on every other once."""
 
 from collections import Counter
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from confluent_kafka import Producer
 
+from ops.database import database
 from ops.prepare import prepare_database
 from schemas import codec
 from schemas.errors import Unavailable
 from schemas.events import Metric, PhotoAdmitted, PhotoRejected, PhotoUploaded, Root
 from schemas.topics import ADMIT_CHANGELOG, ADMITTED, ENRICHED, EVENTS, METRICS
-from sinks.clickhouse.client import connect
 from streams import provision
 from streams.producer import PhotoProducer
 from tests.integration.engine_flows import CULPRIT, FLOWS
@@ -93,11 +92,7 @@ def test_a_sink_s_bug_makes_the_one_record_it_fails_on_a_rejection(clickhouse_se
         producer.produce(settings.topic(ADMITTED), codec.encode(event), b"key", 0)
     assert producer.flush(30) == 0
     assert run_to_the_end(settings, "faulty_outcomes") == 2
-    password = settings.clickhouse_password.get_secret_value()
-    client = connect(
-        url=settings.clickhouse_url, user=settings.clickhouse_user, password=password, database=settings.database
-    )
-    with closing(client):
+    with database(settings) as client:
         rows = client.query("SELECT root_offset, outcome, reason FROM photo_outcomes ORDER BY root_offset").result_rows
         by_minute = client.query("SELECT sum(photos) FROM photo_outcomes_by_minute").result_rows
     assert rows == [

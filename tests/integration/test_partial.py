@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
+from ops.database import database
 from ops.prepare import prepare_database
 from ops.publish import Uploader, find_photos
 from ops.stack.triton import Triton
 from schemas.topics import EVENTS
-from sinks.clickhouse.client import connect
 from streams import provision
 from streams.producer import PhotoProducer
 from streams.settings import Settings
@@ -76,8 +76,7 @@ class Road:
         return owner
 
     def query(self, sql, **parameters):
-        url, database = self.settings.clickhouse_url, self.settings.database
-        with closing(connect(url=url, user="default", password="", database=database)) as client:
+        with database(self.settings) as client:
             return client.query(sql, parameters).result_rows
 
     def wait_for(self, owner, missing, within=120):

@@ -7,11 +7,11 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions
 
+from ops.database import database
 from ops.prepare import prepare_database
 from schemas import codec
 from schemas.events import PhotoAdmitted, Root
 from schemas.topics import ADMIT_CHANGELOG, ADMITTED, DEAD_LETTER, ENRICHED, EVENTS, GROUPED, METRICS
-from sinks.clickhouse.client import connect
 from streams import offsets, provision
 from streams.claim import Changelog, Claim, Group, Source
 from streams.position import Pending, Position
@@ -77,9 +77,7 @@ def commit(settings, agent, topic, position, *, changelog=None):
 
 
 def query(settings, sql):
-    user, password = settings.clickhouse_user, settings.clickhouse_password.get_secret_value()
-    client = connect(url=settings.clickhouse_url, user=user, password=password, database=settings.database)
-    with closing(client):
+    with database(settings) as client:
         return client.query(sql).result_rows
 
 
@@ -329,9 +327,7 @@ def test_rows_pending_for_longer_than_clickhouse_remembers_are_refused(store_ope
 def test_a_window_that_is_worth_less_than_a_day_is_refused_until_it_is_widened(store_operator):
     operator, settings = store_operator, store_operator.settings
     narrow = "ALTER TABLE photo_outcomes MODIFY SETTING non_replicated_deduplication_window = 900000"
-    user, password = settings.clickhouse_user, settings.clickhouse_password.get_secret_value()
-    client = connect(url=settings.clickhouse_url, user=user, password=password, database=settings.database)
-    with closing(client):
+    with database(settings) as client:
         client.command(narrow)
     line = operator.refused("store", pending_age="PT1M")
     assert "remember too few inserts (900000 of 964000)" in line

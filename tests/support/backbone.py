@@ -1,15 +1,14 @@
 """The running stack as tests use it: publish photos, ask ClickHouse what became of them."""
 
 import uuid
-from contextlib import closing
 from pathlib import Path
 
 from confluent_kafka import Producer
 
+from ops.database import database
 from ops.publish import Uploader, find_photos
 from ops.stack.embedded import Embedded
 from schemas.topics import EVENTS
-from sinks.clickhouse.client import connect
 from streams.producer import PhotoProducer
 from tests.support.eventually import eventually
 
@@ -48,9 +47,7 @@ class Backbone:
 
     def query(self, sql, **parameters):
         """Rows of the database."""
-        user, password = self.settings.clickhouse_user, self.settings.clickhouse_password.get_secret_value()
-        url, database = self.settings.clickhouse_url, self.settings.database
-        with closing(connect(url=url, user=user, password=password, database=database)) as client:
+        with database(self.settings) as client:
             return client.query(sql, parameters).result_rows
 
     def outcomes(self, owner):
