@@ -48,10 +48,11 @@ class Content:
     Every photo is fetched and verified for itself; what was seen in the first serves the others.
     """
 
-    def __init__(self, at: datetime, known: PhotoSeen | None = None) -> None:
-        """`at`: when Kafka had the first photo of it in the batch; `known`: from an earlier batch."""
+    def __init__(self, at: datetime, remembered: PhotoSeen | None = None) -> None:
+        """`at`: when Kafka had the first photo of it in the batch; `remembered`: from an earlier batch."""
         self.at = at
-        self.known = known
+        self.remembered = remembered
+        self.known = remembered
         self.turn = asyncio.Lock()
 
 
@@ -96,7 +97,6 @@ async def enrich(
     """
     photos = list(batch.deliveries(PhotoAdmitted))
     contents = _contents(photos, state, keep)
-    before = {sha256: content.known for sha256, content in contents.items()}
     events = await together(
         _events(photo, contents[photo.event.content_sha256], look, version, clock) for photo in photos
     )
@@ -112,17 +112,13 @@ async def enrich(
                 measure.count(metrics.REJECTED, reason=event.reason)
     for photo, (outcome, *_) in zip(photos, events, strict=True):
         sha256 = photo.event.content_sha256
-        known = contents[sha256].known
-        if (
-            isinstance(outcome, PhotoEnriched)
-            and known
-            and known is not before[sha256]
-            and sha256 not in result.changes
-        ):
-            # Since when is the same however the records are cut into batches: the first photo that could be looked at.
-            earlier = before[sha256]
-            seen_at = earlier.seen_at if earlier else photo.appended_at
-            result.changes[sha256] = codec.encode(replace(known, seen_at=seen_at))
+        content, known = contents[sha256], contents[sha256].known
+        news = known is not content.remembered and sha256 not in result.changes
+        if known and news and isinstance(outcome, PhotoEnriched):
+            if not content.remembered:
+                # Since when is the same however the records are cut into batches: the first photo that could be looked at.
+                known = replace(known, seen_at=photo.appended_at)
+            result.changes[sha256] = codec.encode(known)
     return result
 
 

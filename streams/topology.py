@@ -7,12 +7,13 @@ admit sends what it refuses straight to photos.enriched, and bytes that are no e
 every worker's metrics travel on ops.metrics; store reads both.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
+from typing import TypedDict
 
 from agents.batch import Agent, Guarded
 from agents.measure import Measure
@@ -90,6 +91,26 @@ async def _admit(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
     )
 
 
+class _OfPhotos(TypedDict):
+    """Where photos are, and who looks at them."""
+
+    object_roots: Sequence[str]
+    private_roots: Sequence[str]
+    max_object_bytes: int
+    triton: str
+    models: Sequence[str]
+
+
+def _of_photos(settings: Settings) -> _OfPhotos:
+    return _OfPhotos(
+        object_roots=settings.object_roots,
+        private_roots=settings.private_roots,
+        max_object_bytes=settings.max_object_bytes,
+        triton=settings.triton,
+        models=settings.models,
+    )
+
+
 @asynccontextmanager
 async def _enrich(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
     from agents import culprit  # noqa: PLC0415
@@ -97,11 +118,7 @@ async def _enrich(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
     from agents.photo.decoders import Limits  # noqa: PLC0415
 
     async with open_look(
-        object_roots=settings.object_roots,
-        private_roots=settings.private_roots,
-        max_object_bytes=settings.max_object_bytes,
-        triton=settings.triton,
-        models=settings.models,
+        **_of_photos(settings),
         measure=measure,
         decoders=settings.decoders,
         limits=Limits(memory_bytes=settings.decoder_bytes),
@@ -118,14 +135,7 @@ async def _resume(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
     from agents import culprit  # noqa: PLC0415
     from agents.resume import open_back, resume  # noqa: PLC0415
 
-    async with open_back(
-        object_roots=settings.object_roots,
-        private_roots=settings.private_roots,
-        max_object_bytes=settings.max_object_bytes,
-        triton=settings.triton,
-        models=settings.models,
-        measure=measure,
-    ) as back:
+    async with open_back(**_of_photos(settings), measure=measure) as back:
         this = version("safelight")
         yield Guarded(
             partial(resume, back=back, patience=settings.patience, version=this, clock=_now, measure=measure),

@@ -167,16 +167,7 @@ async def test_a_photo_whose_decoder_is_killed_is_tried_again_in_another(number)
 
 
 async def test_a_photo_that_kills_two_decoders_is_rejected_and_hurts_no_other():
-    kill = """
-        decode = d.decode
-        def deadly(data, short_side):
-            if data.endswith(b"deadly"):
-                os.kill(os.getpid(), signal.SIGSEGV)
-            return decode(data, short_side=short_side)
-        d.decode = deadly
-        d.main()
-    """
-    with Decoders([SCENE_LABEL], 2, command=running(kill)) as decoders:
+    with Decoders([SCENE_LABEL], 2, command=dying(signal.SIGSEGV)) as decoders:
         assert await beside_others(decoders, PHOTO + b"deadly") == (Reason.DAMAGED_PHOTO, "decoder crashed")
         known = pids(decoders)
         as_expected((await decoders.prepare(PHOTO))[0], PHOTO)
@@ -184,16 +175,7 @@ async def test_a_photo_that_kills_two_decoders_is_rejected_and_hurts_no_other():
 
 
 async def test_decoders_that_are_killed_from_outside_say_nothing_of_the_photo():
-    kill = """
-        decode = d.decode
-        def deadly(data, short_side):
-            if data.endswith(b"deadly"):
-                os.kill(os.getpid(), signal.SIGKILL)
-            return decode(data, short_side=short_side)
-        d.decode = deadly
-        d.main()
-    """
-    with Decoders([SCENE_LABEL], 1, command=running(kill)) as decoders:
+    with Decoders([SCENE_LABEL], 1, command=dying(signal.SIGKILL)) as decoders:
         with pytest.raises(Killed, match="short of memory"):
             await decoders.prepare(PHOTO + b"deadly")
         as_expected((await decoders.prepare(PHOTO))[0], PHOTO)
@@ -223,6 +205,19 @@ def running(script):
     """A command that runs a script as decoder, in which `d` is its module and `channel` its socket."""
     before = "import os, signal, socket, struct, sys, time; import agents.photo.decoder as d"
     return [sys.executable, "-P", "-c", f"{before}\n{textwrap.dedent(script)}"]
+
+
+def dying(number):
+    """A command that is a decoder, and has itself killed by a photo that ends with "deadly"."""
+    return running(f"""
+        decode = d.decode
+        def deadly(data, short_side):
+            if data.endswith(b"deadly"):
+                os.kill(os.getpid(), {number:d})
+            return decode(data, short_side=short_side)
+        d.decode = deadly
+        d.main()
+    """)
 
 
 def saying(answer):
