@@ -96,17 +96,8 @@ class Embedded:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The settings as variables, for the stack's own processes."""
-        settings = self.settings
-        return {
-            "SAFELIGHT_BROKERS": settings.brokers,
-            "SAFELIGHT_TRITON": settings.triton,
-            "SAFELIGHT_CLICKHOUSE_URL": settings.clickhouse_url,
-            "SAFELIGHT_DATA": str(settings.data),
-            "SAFELIGHT_HASH_KEY": settings.hash_key.get_secret_value(),
-            "SAFELIGHT_OBJECT_ROOTS": ",".join(settings.object_roots),
-            "SAFELIGHT_PRIVATE_ROOTS": ",".join(settings.private_roots),
-        }
+        """For the stack's own processes."""
+        return where(self.settings)
 
     def _say_where(self) -> None:
         path = self.data / STACK_SETTINGS
@@ -135,6 +126,19 @@ class Embedded:
             ready=lambda: _answers(self.page_url),
             address=self.page_url,
         )
+
+
+def where(settings: Settings) -> dict[str, str]:
+    """What the settings say of where things are, as variables for another process."""
+    return {
+        "SAFELIGHT_BROKERS": settings.brokers,
+        "SAFELIGHT_TRITON": settings.triton,
+        "SAFELIGHT_CLICKHOUSE_URL": settings.clickhouse_url,
+        "SAFELIGHT_DATA": str(settings.data),
+        "SAFELIGHT_HASH_KEY": settings.hash_key.get_secret_value(),
+        "SAFELIGHT_OBJECT_ROOTS": ",".join(settings.object_roots),
+        "SAFELIGHT_PRIVATE_ROOTS": ",".join(settings.private_roots),
+    }
 
 
 def forget(data: Path) -> None:

@@ -40,6 +40,7 @@ from tests.support.backbone import SAMPLES
 from tests.support.builders import admitted, dead_letter, enriched, grouped, metric
 from tests.support.eventually import eventually
 from tests.support.providers import namespace
+from tests.support.variables import variables
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -120,18 +121,7 @@ def whole(kafka, clickhouse, triton, tmp_path_factory):
 
 
 def worker(settings, agent, folder):
-    environment = {
-        "SAFELIGHT_BROKERS": settings.brokers,
-        "SAFELIGHT_NAMESPACE": settings.namespace,
-        "SAFELIGHT_PARTITIONS": str(settings.partitions),
-        "SAFELIGHT_DATA": str(settings.data),
-        "SAFELIGHT_HASH_KEY": settings.hash_key.get_secret_value(),
-        "SAFELIGHT_OBJECT_ROOTS": ",".join(settings.object_roots),
-        "SAFELIGHT_TRITON": settings.triton,
-        "SAFELIGHT_MODELS": ",".join(settings.models),
-        "SAFELIGHT_CLICKHOUSE_URL": settings.clickhouse_url,
-        "SAFELIGHT_METRICS_INTERVAL": "PT0.2S",
-    }
+    environment = variables(settings) | {"SAFELIGHT_METRICS_INTERVAL": "PT0.2S"}
     with (folder / f"{agent}.log").open("w") as log:
         command = [sys.executable, "-m", "ops", "worker", agent]
         return subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)

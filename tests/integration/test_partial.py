@@ -22,6 +22,7 @@ from streams.settings import Settings
 from tests.support.backbone import SAMPLES, new_owner
 from tests.support.eventually import eventually
 from tests.support.providers import namespace
+from tests.support.variables import variables
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -106,20 +107,6 @@ WHERE (root_partition, root_offset) IN
     (SELECT root_partition, root_offset FROM photo_enrichments WHERE owner_id = {owner:String})
 GROUP BY 1, 2 ORDER BY min(fill)
 """
-
-
-def variables(settings):
-    return {
-        "SAFELIGHT_BROKERS": settings.brokers,
-        "SAFELIGHT_NAMESPACE": settings.namespace,
-        "SAFELIGHT_PARTITIONS": str(settings.partitions),
-        "SAFELIGHT_DATA": str(settings.data),
-        "SAFELIGHT_HASH_KEY": settings.hash_key.get_secret_value(),
-        "SAFELIGHT_OBJECT_ROOTS": ",".join(settings.object_roots),
-        "SAFELIGHT_TRITON": settings.triton,
-        "SAFELIGHT_MODELS": ",".join(settings.models),
-        "SAFELIGHT_CLICKHOUSE_URL": settings.clickhouse_url,
-    }
 
 
 @pytest.fixture(scope="module")
