@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from agents.batch import Batch, Output, Result, State
-from agents.enrich import MODEL, ROOT, known_models
+from agents.enrich import MODEL, ROOT
 from agents.life import life
 from agents.measure import Measure
 from agents.photo.decode import MEDIA_TYPES, Picture
@@ -26,6 +26,7 @@ from agents.photo.root import Root
 from agents.rejection import rejection
 from agents.vision import triton as vision
 from agents.vision.model import Model, frame_of
+from agents.vision.models import known_models
 from schemas import metrics
 from schemas.errors import Reason, Rejected, Unavailable
 from schemas.events import PhotoAdmitted, PhotoWaiting
@@ -101,7 +102,7 @@ async def open_back(
     models: Sequence[str],
     measure: Measure,
 ) -> AsyncIterator[Back]:
-    """A Back with what it needs open, and closed at the end of the block; arguments and errors as open_look (agents/enrich.py)."""
+    """A Back with what it needs open, and closed at the end of the block; arguments and errors as open_look (agents/look.py)."""
     objects = Objects(object_roots, private_roots=private_roots, max_object_bytes=max_object_bytes, measure=measure)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(objects.close)

@@ -114,7 +114,8 @@ def _of_photos(settings: Settings) -> _OfPhotos:
 @asynccontextmanager
 async def _enrich(settings: Settings, measure: Measure) -> AsyncIterator[Work]:
     from agents import culprit  # noqa: PLC0415
-    from agents.enrich import enrich, open_look  # noqa: PLC0415
+    from agents.enrich import enrich  # noqa: PLC0415
+    from agents.look import open_look  # noqa: PLC0415
     from agents.photo.decoders import Limits  # noqa: PLC0415
 
     async with open_look(

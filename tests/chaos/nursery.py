@@ -98,7 +98,14 @@ class Nursery:
 
 def main() -> None:
     # All that workers need, imported once; what a flow imports when it opens is here by then.
-    for module in ("agents.admit", "agents.enrich", "agents.group", "agents.store", "sinks.clickhouse.writer"):
+    for module in (
+        "agents.admit",
+        "agents.enrich",
+        "agents.look",
+        "agents.group",
+        "agents.store",
+        "sinks.clickhouse.writer",
+    ):
         importlib.import_module(module)
     live = importlib.import_module("tests.chaos.worker").live
     children: dict[int, str] = {}

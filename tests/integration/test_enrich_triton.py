@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agents.enrich import enrich, open_look
+from agents.enrich import enrich
+from agents.look import open_look
 from ops.stack.triton import Triton
 from schemas import metrics
 from schemas.events import PhotoEnriched, PhotoRejected

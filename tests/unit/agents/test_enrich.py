@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from agents.enrich import Away, Content, Seen, enrich, open_look
+from agents.enrich import Away, Content, Seen, enrich
+from agents.look import open_look
 from agents.photo.decoders import Limits
 from schemas import codec, metrics
 from schemas.errors import Reason, Rejected, StrangeWorld
