@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from types import FrameType
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from ops.audit import audited
 from ops.cli import letters_view as view
-from ops.cli.report import stdout
+from ops.cli.report import progress, stdout
 from ops.cli.when import when
 from ops.database import database
 from ops.redrive import Tally
@@ -151,15 +150,14 @@ def _confirm(left: int, limit: int, *, as_json: bool) -> None:
 def _publishing(settings: Settings, tally: Tally, total: int) -> Iterator[Callable[[PhotoUploaded], None]]:
     """With a bar on a terminal. What the broker did not take does not count."""
     columns = (TextColumn("redriving"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        bar = progress.add_task("", total=total)
+    with progress(*columns) as bars:
+        bar = bars.add_task("", total=total)
         try:
             with PhotoProducer(settings.brokers, topic=settings.topic(EVENTS)) as producer:
 
                 def publish(event: PhotoUploaded) -> None:
                     producer.publish(event)
-                    progress.advance(bar)
+                    bars.advance(bar)
 
                 yield publish
         except NotPublished as error:

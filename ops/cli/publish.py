@@ -4,11 +4,10 @@ import json
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from agents.photo.root import parse_root
-from ops.cli.report import stdout
+from ops.cli.report import progress, stdout
 from ops.publish import Found, PublishError, Uploader, find_photos
 from schemas.topics import EVENTS
 from streams.producer import PhotoProducer
@@ -52,10 +51,9 @@ def _upload(found: Found, uploader: Uploader, rate: float) -> list[str]:
     """Upload all, go on past a file that cannot be read; what failed, a line each."""
     failed = []
     columns = (TextColumn("publishing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    with progress(*columns) as bars:
         began = time.monotonic()
-        for count, file in enumerate(progress.track(found.photos)):
+        for count, file in enumerate(bars.track(found.photos)):
             if rate:
                 time.sleep(max(0.0, began + count / rate - time.monotonic()))
             try:

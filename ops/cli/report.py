@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +22,12 @@ def stdout() -> Console:
     console = Console()
     # In a file or a pipe lines may be long: broken ones are hard to read and to search.
     return console if console.is_terminal else Console(width=160)
+
+
+def progress(*columns: ProgressColumn) -> Progress:
+    """Bars on stderr, where that is a terminal; gone when they are done."""
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
 
 
 def demo_table(run: Demo) -> Table:
